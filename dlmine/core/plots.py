@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 # %% ../../nbs/00_core/30_plots.ipynb #4f7836b0
 INK = "#7f7f7e"  # drawn as currentColor in an SVG; a mid-grey that shows on both backgrounds elsewhere
-PALETTE = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#56b4e9", "#cc79a7")
+PALETTE = ("#1f83c6", "#e69f00", "#009e73", "#d55e00", "#56b4e9", "#cc79a7")
 LINES = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)), (0, (3, 1)), (0, (8, 2, 1, 2, 1, 2)))
 MARKERS = ("o", "s", "^", "D", "v", "P")
 
@@ -145,11 +145,11 @@ def plot_intervals(
         figure, axes = new_figure(width, 0.75 + 0.27 * count)
         for place in range(count):
             look = {"color": PALETTE[3], "marker": "s"} if place in marked else {"color": PALETTE[0], "marker": "o"}
-            axes.plot([lower[place], upper[place]], [place, place], color=look["color"], linewidth=2, solid_capstyle="butt")
+            axes.plot([lower[place], upper[place]], [place, place], color=look["color"], linestyle="-", linewidth=2, solid_capstyle="butt")
             axes.plot([values[place]], [place], linestyle="none", **look)
         if reference is not None:
             axes.axvline(reference, color=INK, linewidth=1, linestyle=(0, (4, 2)))
-            axes.annotate(reference_label, (reference, 1), xycoords=("data", "axes fraction"), xytext=(3, 2), textcoords="offset points", fontsize=8)
+            axes.annotate(reference_label, (reference, 0), xycoords=("data", "axes fraction"), xytext=(4, 4), textcoords="offset points", fontsize=8)
         axes.set_yticks(range(count), labels)
         axes.set(title=title, xlabel=xlabel, ylim=(count - 0.5, -0.5))
         axes.grid(axis="y", visible=False)

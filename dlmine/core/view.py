@@ -148,7 +148,7 @@ def table_html(
         body.append(f"<tr{look}>{cells}</tr>")
     head = "".join(f'<th style="text-align:{"right" if _is_number(value) else "left"};padding:2px 10px">{html.escape(str(name))}</th>' for name, value in rows[0].items())
     title = f'<caption style="text-align:left;font-weight:600;padding:4px 10px;color:inherit">{html.escape(caption)}</caption>' if caption else ""
-    return f'<table class="dlmine-table" style="border-collapse:collapse;font-variant-numeric:tabular-nums">{title}<thead><tr>{head}</tr></thead><tbody>{"".join(body)}</tbody></table>'
+    return f'<table class="dlmine-table" style="border-collapse:collapse;color:inherit;font-variant-numeric:tabular-nums">{title}<thead style="border-bottom:1px solid #8888"><tr>{head}</tr></thead><tbody>{"".join(body)}</tbody></table>'
 
 
 def _is_number(value) -> bool:
