@@ -72,7 +72,7 @@ def _compact(text: str) -> str:
     "Matplotlib's SVG without prologue, metadata, comments, and decimals that no eye sees."
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", text, flags=re.S)
-    text = re.sub(r"(\d+\.\d{2})\d+", r"\1", text)
+    text = re.sub(r"<[^>]+>", lambda tag: re.sub(r"(\d+\.\d{2})\d+", r"\1", tag[0]), text)
     text = re.sub(r' id="(?:figure|axes|matplotlib\.axis|xtick|ytick|patch|line2d|text|legend|PathCollection|LineCollection|FillBetweenPolyCollection|PolyCollection|QuadMesh)_\d+"', "", text)
     return re.sub(r"\s*\n\s*", "\n", text).strip()
 
