@@ -149,7 +149,7 @@ def plot_intervals(
             axes.plot([values[place]], [place], linestyle="none", **look)
         if reference is not None:
             axes.axvline(reference, color=INK, linewidth=1, linestyle=(0, (4, 2)))
-            axes.annotate(reference_label, (reference, 0), xycoords=("data", "axes fraction"), xytext=(4, 4), textcoords="offset points", fontsize=8)
+            xlabel = f"{xlabel}; dashed: {reference_label}" if reference_label else xlabel
         axes.set_yticks(range(count), labels)
         axes.set(title=title, xlabel=xlabel, ylim=(count - 0.5, -0.5))
         axes.grid(axis="y", visible=False)

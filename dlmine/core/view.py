@@ -137,14 +137,14 @@ def table_html(
     marked: Iterable[int] = (),  # places of rows (from 0) to mark
     safe: Iterable[str] = (),  # columns that hold HTML already
 ) -> str:  # a <table>
-    "A table as plain HTML: numbers to the right, words to the left, marked rows bold with a bar."
+    "A table as plain HTML: numbers to the right, words to the left, marked rows with a bar."
     rows = rows.to_dict("records") if hasattr(rows, "to_dict") else list(rows)
     if not rows:
         return f"<p>{html.escape(caption)} (no rows)</p>"
     marked, safe, body = set(marked), set(safe), []
     for place, row in enumerate(rows):
         cells = "".join(_cell(value, digits, name in safe) for name, value in row.items())
-        look = ' style="font-weight:600;box-shadow:inset 3px 0 #d55e00"' if place in marked else ""
+        look = ' style="box-shadow:inset 3px 0 #d55e00"' if place in marked else ""
         body.append(f"<tr{look}>{cells}</tr>")
     head = "".join(f'<th style="text-align:{"right" if _is_number(value) else "left"};padding:2px 10px">{html.escape(str(name))}</th>' for name, value in rows[0].items())
     title = f'<caption style="text-align:left;font-weight:600;padding:4px 10px;color:inherit">{html.escape(caption)}</caption>' if caption else ""
@@ -157,4 +157,4 @@ def _is_number(value) -> bool:
 
 def _cell(value, digits: int, safe: bool) -> str:
     text = str(value) if safe else html.escape(format_value(value, digits))
-    return f'<td style="text-align:{"right" if _is_number(value) else "left"};padding:2px 10px">{text}</td>'
+    return f'<td style="text-align:{"right" if _is_number(value) else "left"};padding:2px 10px{";white-space:nowrap" if len(text) < 36 else ""}">{text}</td>'
