@@ -8,6 +8,7 @@ __all__ = ['TWIN_LIMIT', 'is_headless', 'silence_widgets', 'View', 'format_value
 # %% ../../nbs/00_core/35_view.ipynb #bbd99509
 import html
 import os
+import re
 from collections.abc import Callable, Iterable
 
 # %% ../../nbs/00_core/35_view.ipynb #c4a73743
@@ -152,7 +153,9 @@ def table_html(
 
 
 def _is_number(value) -> bool:
-    return not isinstance(value, (str, bool)) and (isinstance(value, (int, float)) or hasattr(value, "dtype") and value.dtype.kind in "iuf")
+    if isinstance(value, str):
+        return bool(re.fullmatch(r"[+\-−–]?[\d,.]*%?", value))
+    return not isinstance(value, bool) and (isinstance(value, (int, float)) or hasattr(value, "dtype") and value.dtype.kind in "iuf")
 
 
 def _cell(value, digits: int, safe: bool) -> str:
