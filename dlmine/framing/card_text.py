@@ -60,7 +60,9 @@ def _walk(node, path: tuple, rows: list, where: str, lines: dict, comments: dict
     lines.setdefault(path, node.start_mark.line + 1)
     if isinstance(node, yaml.SequenceNode):
         for index, item in enumerate(node.value):
-            if not node.flow_style and (text := _above(rows, item.start_mark.line)): comments[(*path, index)] = text
+            beside = _beside(rows, item.end_mark.line, item.end_mark.column) if isinstance(item, yaml.ScalarNode) else ""
+            text = "\n".join(part for part in (_above(rows, item.start_mark.line), beside) if part)
+            if text and not node.flow_style: comments[(*path, index)] = text
             _walk(item, (*path, index), rows, where, lines, comments)
     if not isinstance(node, yaml.MappingNode): return
     for key, value in node.value:
