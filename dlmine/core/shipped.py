@@ -26,7 +26,7 @@ def search_places(
 ) -> tuple[Path, ...]:
     "The folders that are searched for files of one kind, first to last."
     start = Path(folder or Path.cwd())
-    places = [start/kind, shipped_folder(kind)]
+    places = [parent/kind for parent in (start.absolute(), *start.absolute().parents)] + [shipped_folder(kind)]
     return tuple(dict.fromkeys(place for place in places if place.is_dir()))
 
 
