@@ -253,11 +253,11 @@ def _check_releases(walk):
 # %% ../../nbs/00_core/50_evidence.ipynb #e4848c3c
 def _check_known(walk, run_id=None):
     "That no run is missing from the log."
-    logged = {e["run"] for e in walk.entries}
+    logged, published = ({e["run"] for e in walk.entries if kind in (e["kind"], "")} for kind in ("", "publish"))
     heads = {(e["run"], e["content"]["head"]) for e in walk.entries if e["kind"] == "seal"}
     for folder in sorted((walk.root / "runs").glob("[!.]*")):
-        if run_id in (None, folder.name) and folder.is_dir() and folder.name not in logged:
-            walk.problem(f"run {folder.name}", f"runs/{folder.name} has no entry in the log: the entry was removed, or the folder was put there")
+        if run_id in (None, folder.name) and folder.is_dir() and folder.name not in published:
+            walk.problem(f"run {folder.name}", f"runs/{folder.name} has no entry in the log: the log was cut off, or the folder was put there")
     for path in sorted((walk.root / "evidence").glob("*/seal.json")):
         if run_id in (None, path.parent.name) and path.parent.name not in logged:
             walk.problem(f"run {path.parent.name}", "its evidence is sealed, but its entry is missing from the log: the log was cut off")

@@ -165,6 +165,7 @@ def publish_run(
         raise StorageError(f"{staging} is not inside the workspace {settings.workspace}: prepare the folder there, so that one rename publishes it.")
     if target.exists():
         raise StorageError(f"{target} is published already and published folders never change. Publish under a new name.")
+    complete_publications(settings)
     if chain_folder is not None:
         seal(settings, run_id, chain_folder)
     write_atomic(staging / "evidence.json", evidence_export(settings, run_id))
