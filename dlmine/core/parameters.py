@@ -65,7 +65,7 @@ def parse_parameters(
     except (SyntaxError, tokenize.TokenError) as error: raise ParameterError(f"{where} is not Python: {error}. Write lines such as `rows: int = 5000  # rows to read`.") from None
     found = []
     for node in tree.body:
-        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant): continue
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) or isinstance(node, ast.ImportFrom) and node.module == 'typing': continue
         line = ast.get_source_segment(source, node)
         if not (isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value is not None):
             raise ParameterError(f"{where} line {node.lineno}: {line!r} is no parameter. Write `name: type = default  # help`; put other code in a later cell.")

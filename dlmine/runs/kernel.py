@@ -226,8 +226,8 @@ def _note_end(execution: Execution, place: int | None) -> None:
 
 
 def _with_notes(notebook: dict) -> dict:
-    "The notebook with the places where papermill notes times and states."
-    cells = [{**cell, 'metadata': {**cell.get('metadata', {}), 'tags': cell.get('metadata', {}).get('tags', []), 'papermill': {}}} for cell in notebook['cells']]
+    "The notebook with the places where papermill notes times and states, and with sources as single texts."
+    cells = [{**cell, 'source': ''.join(cell['source']), 'metadata': {**cell.get('metadata', {}), 'tags': cell.get('metadata', {}).get('tags', []), 'papermill': {}}} for cell in notebook['cells']]
     return {**notebook, 'cells': cells, 'metadata': {**notebook.get('metadata', {}), 'papermill': {}}}
 
 
