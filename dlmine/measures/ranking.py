@@ -88,14 +88,14 @@ def auc_of(curve: Curve) -> float:
     positives, negatives = curve.positives, curve.rows - curve.positives
     pairs = positives[-1] * negatives[-1]
     if pairs == 0: return float('nan')
-    return float(np.diff(negatives) @ (positives[1:] + positives[:-1]) / (2 * pairs))
+    return float(np.sum(np.diff(negatives) * (positives[1:] + positives[:-1])) / (2 * pairs))    # not @: BLAS threads would only wait for each other
 
 
 def average_precision_of(curve: Curve) -> float:
     "Precision averaged over the recall gained at each score; nan without positives."
     if curve.positives[-1] == 0: return float('nan')
     precision = curve.positives[1:] / np.maximum(curve.rows[1:], 1e-300)
-    return float(np.diff(curve.positives) @ precision / curve.positives[-1])
+    return float(np.sum(np.diff(curve.positives) * precision) / curve.positives[-1])
 
 
 def roc_auc(target,        # (n,) 0/1
