@@ -257,6 +257,11 @@ class GateResults:
         return tuple(one for one in self.rows if not one.passed)
 
     @property
+    def reasons(self) -> tuple:
+        "Why it failed, in words; empty where all gates passed."
+        return tuple(one.reason for one in self.failed)
+
+    @property
     def figures(self) -> dict:
         "Numbers for the evidence."
         listed = {f"gate_{place}": {"metric": one.metric, "bound": one.bound, "figure": one.figure, "comparison": one.comparison, "threshold": one.threshold, "passed": one.passed} for place, one in enumerate(self.rows, 1)}
