@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['numbers_of', 'kind_of', 'levels_of', 'bin_edges', 'NumberProfile', 'LevelProfile', 'profile_numbers',
            'profile_levels', 'Profile', 'merge_columns', 'build_profile', 'Distances', 'counts_of', 'ks_from_profiles',
-           'distances']
+           'nulls_p_value', 'coarsen', 'distances']
 
 # %% ../../nbs/00_measures/30_profile.ipynb #a045c9c0
 import json
@@ -63,7 +63,7 @@ def bin_edges(values,          # numbers or Sorted: the reference
     edges = np.unique(ordered[places].astype(float))
     held = np.diff(np.searchsorted(ordered, edges, side='right'), prepend=0)
     heavy = edges[held > len(ordered) / bins]
-    return np.unique(np.concatenate([edges, np.nextafter(heavy[np.isfinite(heavy)], -np.inf)]))
+    return np.unique(np.concatenate([edges, np.nextafter(heavy, -np.inf)]))
 
 
 @dataclass(frozen=True)
@@ -236,6 +236,7 @@ class Distances:
     reference_nulls: float      # shares
     current_nulls: float
     unseen: float               # share of current rows in levels that the reference does not list; nan for numbers
+    nulls_p_value: float        # of the change in missing values alone (binomial, two-sided)
 
 
 def counts_of(profile) -> np.ndarray:
@@ -253,11 +254,32 @@ def ks_from_profiles(reference: NumberProfile, current: NumberProfile) -> tuple[
     return statistic, ks_p_value(statistic, reference.known, current.known)
 
 
+def nulls_p_value(reference, current) -> float:
+    "Chance of so many (or so few) missing values in the current rows, if both sides had the same share."
+    from scipy.special import bdtr, bdtrc
+    share, rows, nulls = (reference.nulls + current.nulls) / (reference.rows + current.rows), current.rows, current.nulls
+    if share in (0, 1): return 1.0
+    at_least = bdtrc(nulls - 1, rows, share) if nulls else 1.0
+    return float(min(1, 2 * min(at_least, bdtr(nulls, rows, share))))
+
+
+def coarsen(first: np.ndarray,   # reference counts of neighbouring bins, missing last
+            second: np.ndarray,  # current counts
+            ) -> tuple[np.ndarray, np.ndarray]:
+    "Join neighbouring bins, alike on both sides, until a bin would hold some twenty rows of the smaller side (five bins at least)."
+    groups = max(5, int(min(first[:-1].sum(), second[:-1].sum()) / 20))
+    if groups >= len(first) - 1 or not first[:-1].sum(): return first, second
+    middle = (np.cumsum(first[:-1]) - first[:-1] / 2) / first[:-1].sum()
+    place = np.minimum((middle * groups).astype(int), groups - 1)
+    return tuple(np.append(np.bincount(place, side[:-1], groups), side[-1]) for side in (first, second))
+
+
 def distances(reference, current) -> Distances:
-    "All distances of two column profiles that were counted alike."
+    "All distances of two column profiles that were counted alike. With few rows, neighbouring bins are joined first."
     if reference.kind != current.kind: raise DataError(f"One profile is {reference.kind}, the other {current.kind}.")
     if reference.kind == 'categorical' and reference.levels != current.levels: raise DataError("The profiles list different levels. Build the second with like=first.")
     first, second = counts_of(reference), counts_of(current)
+    if reference.kind == 'numeric': first, second = coarsen(first, second)
     distance, noise = jensen_shannon(first, second), sampling_noise(first, second)
     effect = math.sqrt(max(distance ** 2 - noise ** 2, 0))
     numeric = reference.kind == 'numeric'
@@ -265,4 +287,4 @@ def distances(reference, current) -> Distances:
     spread = reference.std if numeric else 0
     shift = (current.mean - reference.mean) / spread if numeric and spread > 0 and current.known else float('nan')
     return Distances(distance, noise, effect, *test, psi(first, second), shift, reference.nulls / reference.rows, current.nulls / current.rows,
-                     float('nan') if numeric else current.other / current.rows)
+                     float('nan') if numeric else current.other / current.rows, nulls_p_value(reference, current))
