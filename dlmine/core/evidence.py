@@ -161,15 +161,16 @@ def _check_chain(walk, run_id):
 # %% ../../nbs/00_core/50_evidence.ipynb #cc9eae9c
 def _check_witness(walk, run_id):
     "seal.json repeats an entry of the log; when it differs from the last seal, one of both was touched, or a process was killed between them."
-    path = walk.root / "evidence" / run_id / "seal.json"
-    if not path.exists():
-        return walk.note(f"run {run_id}", "seal.json is missing, as a process killed while sealing leaves it")
-    text = path.read_bytes().decode("utf-8", "replace")
-    if text == canonical_json(walk.of(run_id, "seal")[-1]):
+    path, seals = walk.root / "evidence" / run_id / "seal.json", walk.of(run_id, "seal")
+    text = path.read_bytes().decode("utf-8", "replace") if path.exists() else None
+    witnessed = next((e["number"] for e in seals if canonical_json(e) == text), -1)
+    if witnessed == seals[-1]["number"]:
         return
-    if text in {canonical_json(e) for e in walk.of(run_id, "seal")}:
-        return walk.note(f"run {run_id}", "seal.json is of an earlier seal, as a process killed while sealing leaves it")
-    walk.problem(f"run {run_id}", "seal.json was edited, or its entry was removed from the log")
+    published = max((e["number"] for e in walk.of(run_id, "publish")), default=0)
+    due = max((e["number"] for e in seals if e["number"] < published), default=-1)   # a publication follows only on a finished seal
+    if witnessed >= due and (text is None or witnessed >= 0):
+        return walk.note(f"run {run_id}", "seal.json is not of the last seal, as a process killed while sealing leaves it")
+    walk.problem(f"run {run_id}", "seal.json is missing" if text is None else "seal.json was edited, or its entry was removed from the log")
 
 
 def _check_artifacts(walk, run_id, record):
@@ -229,8 +230,8 @@ def check_release(
         if key and held["key"] != key:
             return "signature.sig is by another key than the workspace's"
         said = json.loads(checksums)
-    except FileNotFoundError as error:
-        return f"{Path(error.filename).name} is missing"
+    except OSError as error:
+        return f"{Path(error.filename or folder).name} is missing or cannot be read"
     except (ValueError, KeyError, TypeError, AttributeError):
         return "signature.sig was edited"
     found = {name: digest for name, digest in manifest_of(folder).items() if name not in ("checksums.json", "signature.sig")}
