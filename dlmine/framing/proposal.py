@@ -17,10 +17,11 @@ import numpy as np
 import pyarrow as pa
 
 from ..core.errors import DataError
-from ..core.tables import describe_columns, read_table
+from ..core.tables import read_table
 from ..core.view import table_html
 from .card import Card, parse_card
 from .card_text import write_card_text
+from .kinds import describe_kinds
 from .signals import find_signals
 from .split import known_times, read_time, split_rows
 from .target import Target, find_column, read_target
@@ -247,7 +248,7 @@ def propose_card(location: str,  # a data set, file or SQL address
     base = {"version": 1, "name": card_name(location, target), "sources": [{"name": "main", "location": _place(location, Path(out) if out else None)}], "target": target, "task": {"kind": task}}
     outcome = read_target(table, parse_card(write_card_text({**base, "split": {"kind": "random"}})))
     known = table if outcome.dropped == 0 else table.take(pa.array(outcome.rows))
-    descriptions = describe_columns(known)
+    descriptions = describe_kinds(known)
     split, more, comments = choose_split(known, outcome, descriptions, base)
     skip = {target, split.get("column"), more.get("entity")} - {None}
     exclude, leaks, strength = look_for_leaks(known, outcome, descriptions, skip)

@@ -13,11 +13,11 @@ import numpy as np
 import pyarrow as pa
 
 from ..core.errors import CardError, listed, nearest
-from ..core.tables import describe_columns
 from ..core.view import table_html
 from ..framing.card import Card, GivenSplit, GroupSplit, TimeSplit
+from ..framing.kinds import describe_kinds
 from ..framing.split import Rows, known_times, read_time
-from ..framing.values import number_style, to_levels, to_moments, to_numbers
+from ..framing.values import to_numbers
 
 # %% ../../nbs/02_preparation/00_columns.ipynb #9a9f4f28
 FEATURE_KINDS = ("numeric", "boolean", "categorical", "datetime", "text")
@@ -132,16 +132,17 @@ def plan_features(table: pa.Table,  # rows with an outcome
     by_time = isinstance(card.split, TimeSplit)
     times = read_time(table, card.time) if by_time else None
     columns = []
-    for description in describe_columns(table):
+    for description in describe_kinds(table):
         kind, is_feature, reason = _verdict(description, card, table, times, split)
         columns.append(ColumnPlan(description.name, kind, is_feature, reason, description.nulls / max(1, table.num_rows), description.distinct))
-    if not any(column.is_feature for column in columns): columns = [_for_lack_of_others(column) for column in columns]
+    if not any(column.is_feature for column in columns): columns = [_for_lack_of_others(column, table) for column in columns]
     return FeaturePlan(tuple(columns), trend=not by_time, yearly=not by_time or _span_days(times, split.train) >= 365)
 
-def _for_lack_of_others(column: ColumnPlan) -> ColumnPlan:
-    "Takes a naming column as a category where no other feature is left"
-    if column.kind != "identifier" or column.is_feature or not column.reason.startswith("names the row"): return column
-    return ColumnPlan(column.name, "categorical", True, "names the row; taken because nothing else is left", column.missing, column.distinct)
+def _for_lack_of_others(column: ColumnPlan, table: pa.Table) -> ColumnPlan:
+    "Takes a naming column where no other feature is left"
+    if column.is_feature or not column.reason.startswith("names the row"): return column
+    kind = "numeric" if pa.types.is_integer(table[column.name].type) or pa.types.is_floating(table[column.name].type) else "categorical"
+    return ColumnPlan(column.name, kind, True, "names the row; taken because nothing else is left", column.missing, column.distinct)
 
 def _span_days(times: np.ndarray, rows: np.ndarray) -> float:
     "Days from the first to the last time of some rows; numbers count as no days"

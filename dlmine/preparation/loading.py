@@ -6,13 +6,14 @@
 __all__ = ['CardData', 'cluster_codes', 'current_rows', 'capacity_of', 'sample_rows', 'read_source', 'load_data']
 
 # %% ../../nbs/02_preparation/10_loading.ipynb #12c59928
+import json
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
 
-from ..core.errors import DataError
+from ..core.errors import DataError, listed
 from ..core.files import hash_table
 from ..core.tables import read_table
 from ..core.view import table_html
@@ -147,6 +148,7 @@ def _within(split: Rows, kept: np.ndarray) -> Rows:
 
 # %% ../../nbs/02_preparation/10_loading.ipynb #e032502e
 def read_source(card: Card,  # sources; the first holds the rows
+                settings=None,  # None for those of the folder
                 permit: Callable | None = None,  # (card) → None, or an error: decides who may read governed data
                 ) -> pa.Table:
     "Reads the card's rows. Governed data needs a `permit`."
@@ -154,7 +156,7 @@ def read_source(card: Card,  # sources; the first holds the rows
         if permit is None: raise DataError(f"The card {card.name!r} says access: governed, and no approval is at hand. Ask for access, or pass permit= to load_data.")
         permit(card)
     if card.modality.kind != "tabular": raise DataError(f"modality: {card.modality.kind} has no loader here yet. Set modality: tabular in the card.")
-    table = read_table(card.sources[0].location, base=card.base)
+    table = read_table(card.sources[0].location, base=card.base, settings=settings)
     if table.num_rows == 0: raise DataError(f"{card.sources[0].location} holds no rows. Give data with at least some dozen rows.")
     return table
 
@@ -178,9 +180,9 @@ def load_data(card: Card,  # the use case
               ) -> CardData:
     "Reads, checks and divides the data of a card. What is wrong with data or card is a `DataError` that says what to do."
     if rows < 0: raise DataError(f"rows is {rows}. Give the size of a sample, or 0 for all rows.")
-    table = read_source(card, permit)
+    table = read_source(card, settings, permit)
     check_names(table, card)
-    sha256, read, renamed = hash_table(table), table.num_rows, table.schema.metadata or {}
+    sha256, read, about = hash_table(table), table.num_rows, table.schema.metadata or {}
     target = read_target(table, card)
     table, target, split, notes = _kept(table, target, card)
     _check_sides(target, split)
@@ -191,11 +193,18 @@ def load_data(card: Card,  # the use case
     cluster = cluster_codes(table, card.cluster or card.entity)
     current = current_rows(table, card, split)
     if len(card.sources) > 1: notes += (f"Only the first source, {card.sources[0].name!r}, is read.",)
-    if renamed.get(b"dlmine.renamed"): notes += (f"Columns with the same name were renamed: {renamed[b'dlmine.renamed'].decode()}.",)
+    notes += _reading_notes(about)
     return CardData(card, table, target, split, plan_features(table, card, split), cluster, current, capacity_of(card, split.test, cluster, table.num_rows, read), sha256, read,
                     _window(table, card), rows, (*target.notes, *notes, *_warnings(target, split)))
 
 # %% ../../nbs/02_preparation/10_loading.ipynb #c9903ba6
+def _reading_notes(about: dict) -> tuple:
+    "What the reader of the table had to do"
+    renamed, skipped = json.loads(about.get(b"dlmine.renamed", b"{}") or "{}"), json.loads(about.get(b"dlmine.skipped_rows", b"0") or "0")
+    notes = (f"{skipped:,} ill-formed lines of the file were passed over.",) if skipped else ()
+    if renamed: notes += (f"Columns were renamed, because their names were missing or stood twice: {listed([f'{old!r} is {new!r}' for new, old in renamed.items()], 6)}.",)
+    return notes
+
 def _window(table: pa.Table, card: Card) -> tuple:
     "First and last time, as text"
     if card.time is None: return ()
