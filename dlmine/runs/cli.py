@@ -27,10 +27,18 @@ def run_verb(arguments) -> int:
     "`dlmine run`: run a template headless."
     from dlmine.core.settings import load_settings
     from dlmine.runs.runner import closing_lines, run_template
+    _end_on_termination()
     result = run_template(arguments.template, _assignments(arguments.parameter), card=arguments.card, settings=load_settings())
     if arguments.out and result.report: _copy_out(result.folder, arguments.out)
     for line in closing_lines(result): print(line)
     return result.code
+
+
+def _end_on_termination() -> None:
+    "Let a scheduler's SIGTERM end a run as Ctrl-C does: the kernel ended, nothing published."
+    import signal
+    def interrupt(number, frame): raise KeyboardInterrupt
+    signal.signal(signal.SIGTERM, interrupt)
 
 
 def _copy_out(source, target) -> None:

@@ -162,7 +162,7 @@ def _kernel_manager(client, sockets: str):
     "A manager for a kernel under this interpreter, over sockets in a private folder where the system has them."
     from jupyter_client.kernelspec import KernelSpec
     manager = client.kernel_manager_class(config=client.config)
-    manager._kernel_spec = KernelSpec(argv=[sys.executable, '-m', 'ipykernel_launcher', '-f', '{connection_file}'], language='python', display_name='Python 3')
+    manager._kernel_spec = KernelSpec(argv=[sys.executable, '-m', 'ipykernel_launcher', '-f', '{connection_file}', '--log-level=CRITICAL'], language='python', display_name='Python 3')
     if os.name == 'posix': manager.transport, manager.connection_file = 'ipc', os.path.join(sockets, 'kernel.json')
     return manager
 

@@ -38,6 +38,8 @@ class _Cleaner(HTMLParser):
         if self.depth or tag in DROPPED_TAGS: return
         self.inside_style = tag == 'style' and not closed
         raw = self.get_starttag_text()
+        if tag == 'img' and not any(name == 'src' and not _is_risky(tag, name, value or '') for name, value in attributes):
+            self.parts.append(f'<i>[{html.escape(dict(attributes).get("alt") or "image left out")}]</i>'); return
         if any(_is_risky(tag, name, value or '') for name, value in attributes):
             kept = [(name, harmless_css(value) if name == 'style' else value) for name, value in attributes if name == 'style' or not _is_risky(tag, name, value or '')]
             raw = f"<{tag}{''.join(f' {name}' if value is None else f' {name}={chr(34)}{html.escape(value)}{chr(34)}' for name, value in kept)}{' /' if closed else ''}>"
@@ -123,7 +125,7 @@ def markdown_html(
             headings.append((level, anchor, re.sub(r'<[^>]+>', '', text)))
             return f'<h{level} id="{anchor}">{text}</h{level}>\n'
     draw = mistune.create_markdown(renderer=Renderer(escape=False), plugins=['table', 'strikethrough', 'task_lists', 'math'])
-    return harmless(draw(source))
+    return re.sub(r'(<(?:span|div) class="math">)\s*(?:\\\(|\$\$)(.*?)(?:\\\)|\$\$)\s*(</)', r'\1\2\3', harmless(draw(source)), flags=re.DOTALL)
 
 
 def code_html(

@@ -7,6 +7,7 @@ __all__ = ['POLICY', 'OUTCOMES', 'Report', 'seconds_text', 'draw_cells', 'first_
 
 # %% ../../nbs/10_runs/10_report.ipynb #7935b753
 import html
+import re
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -75,7 +76,10 @@ def draw_cells(
     page = _Page({'top', 'verdict', 'about'}, [], [], [])
     for number, cell in enumerate(notebook['cells'], 1):
         if 'remove-cell' in (cell.get('metadata', {}).get('tags') or []): continue
-        if cell['cell_type'] == 'markdown': page.pieces.append(f'<section class="text">{markdown_html(cell["source"], page.taken, page.headings)}</section>')
+        if cell['cell_type'] == 'markdown':
+            text = markdown_html(cell['source'], page.taken, page.headings)
+            text = text if page.pieces else re.sub(r'<h1\b.*?</h1>', '', text, count=1, flags=re.DOTALL)  # the title stands at the top
+            page.pieces.append(f'<section class="text">{text}</section>')
         elif cell['cell_type'] == 'code': _draw_code(page, cell, number, failed)
     return page
 
@@ -95,23 +99,32 @@ def _facts(run: dict) -> list[tuple[str, str]]:
     return [(label, html.escape(str(value))) for label, value in facts if value]
 
 
+def _what_failed(error: dict) -> tuple[str, str]:
+    "Headline and list items about an error: what it was, and a link to where it happened."
+    name, message, cell = error['name'], error['message'], error.get('cell')
+    headline = 'The time budget was used up' if name == 'TimeBudget' else 'The kernel died' if name == 'KernelDied' else f'{name}: {message}' if len(message) <= 90 else name
+    items = [html.escape(message)] if message not in headline else []
+    if cell:
+        place = f'cell {cell}' + (f', {html.escape(error["heading"])}' if error.get('heading') else '')
+        items.append(f'It happened in <a href="#cell-{cell}">{place}</a>. Below is what was done until then.')
+    return headline, ''.join(f'<li>{item}</li>' for item in items)
+
+
 def first_screen(
     run: dict,  # run.json: run_id, template, started, actor, exit_code, verdict, error …
     verdict: str,  # HTML of the outputs that moved here
+    title: str,  # what the notebook is about
 ) -> str:
     "The head of the page: the answer, its reasons, the facts of the run."
     name, sign, word = OUTCOMES[run.get('exit_code', 0)]
     said = run.get('verdict') or {}
-    headline = said.get('headline') or {'passed': 'The run finished.', 'failed': 'A gate failed.'}.get(name, word + '.')
+    given = said.get('headline') if said.get('headline') not in ('passed', 'failed') else ''
+    headline = given or {'passed': 'The run finished', 'failed': 'A gate failed'}.get(name, word)
     reasons = ''.join(f'<li>{html.escape(str(reason))}</li>' for reason in said.get('reasons') or [])
-    if run.get('error'):
-        error = run['error']
-        headline = error['name'] if error['name'] != 'TimeBudget' else 'The time budget was used up'
-        where = f' in <a href="#cell-{error["cell"]}">cell {error["cell"]}{", " + html.escape(error["heading"]) if error.get("heading") else ""}</a>' if error.get('cell') else ''
-        reasons = f'<li>{html.escape(error["message"])}</li><li>It happened{where}. What follows is what was done until then.</li>' if where else f'<li>{html.escape(error["message"])}</li>'
+    if run.get('error'): headline, reasons = _what_failed(run['error'])
     facts = ''.join(f'<div><dt>{label}</dt><dd>{value}</dd></div>' for label, value in _facts(run))
     plain = f'<ul class="reasons">{reasons}</ul>' if reasons and not (verdict and name in ('passed', 'failed')) else ''
-    return (f'<header id="top" class="{name}"><p class="stamp"><span class="sign" aria-hidden="true">{sign}</span> {word}</p>'
+    return (f'<header id="top" class="{name}"><p class="kicker">{html.escape(title)}</p><p class="stamp"><span class="sign" aria-hidden="true">{sign}</span> {word}</p>'
             f'<h1>{html.escape(str(headline))}</h1>{plain}{f"<div class=verdict>{verdict}</div>" if verdict else ""}<dl>{facts}</dl></header>')
 
 # %% ../../nbs/10_runs/10_report.ipynb #5f896fea
@@ -162,7 +175,7 @@ def build_report(
     title = next((text for level, _, text in page.headings if level == 1), run.get('template', 'Report'))
     def assemble() -> str:
         flat = lambda pieces: ''.join(f'<div class="output">{piece[2]}</div>' if isinstance(piece, list) else piece for piece in pieces)
-        return _shell(html.unescape(title), first_screen(run, flat(page.verdict)) + f'<div class="columns">{_contents(page.headings)}<main>{flat(page.pieces)}{_about(run)}</main></div>')
+        return _shell(html.unescape(title), first_screen(run, flat(page.verdict), html.unescape(title)) + f'<div class="columns">{_contents(page.headings)}<main>{flat(page.pieces)}{_about(run)}</main></div>')
     text = assemble()
     over = len(text.encode()) - limit
     files = _move_out(page.pieces + page.verdict, over, html.unescape(title)) if over > 0 else {}

@@ -29,6 +29,7 @@ pre,code{font:13px/1.55 ui-monospace,"SFMono-Regular",Menlo,Consolas,"DejaVu San
 header{border-top:6px solid var(--tone);background:var(--raised);border-bottom:1px solid var(--line);padding:1.6rem max(1.25rem,calc(50vw - 36rem)) 1.2rem}
 header.passed{--tone:var(--passed)}header.failed,header.refused{--tone:var(--failed)}header.crashed{--tone:var(--crashed)}
 header h1{margin:.25em 0 .4em;font-size:2rem}
+.kicker{margin:0 0 .5rem;color:var(--soft);font-size:.95rem}
 .stamp{margin:0;color:var(--tone);font-weight:700;letter-spacing:.02em}
 .sign{display:inline-grid;place-items:center;width:1.5em;height:1.5em;margin-right:.25em;border-radius:50%;background:var(--tone);color:var(--paper);font-size:.9em}
 .reasons{margin:.2em 0 1em;padding-left:1.2em}
@@ -37,7 +38,7 @@ header h1{margin:.25em 0 .4em;font-size:2rem}
 dl{display:flex;flex-wrap:wrap;gap:.5rem 2rem;margin:1rem 0 0;font-size:.875rem}
 dl div{min-width:0}dt{color:var(--soft);font-size:.78rem}dd{margin:0;overflow-wrap:anywhere}
 .columns{display:grid;grid-template-columns:minmax(0,56rem);justify-content:center;gap:3rem;padding:0 1.25rem 4rem}
-main{min-width:0}
+main{min-width:0;padding-top:1.6rem}main>.text:first-child>:first-child,main>.text:first-child blockquote{margin-top:0}main>.text:first-child blockquote{border:0;padding:0;font-size:1.1rem}
 nav{font-size:.875rem;padding-top:1.5rem}
 nav p{margin:0 0 .4em;color:var(--soft);font-weight:600}
 nav ol{list-style:none;margin:0;padding:0}nav li{padding:.15em 0;line-height:1.35}nav .level-3{padding-left:1em}
@@ -53,9 +54,9 @@ summary:hover{color:var(--link)}summary span{margin-left:.6em;font-variant-numer
 pre.py{margin:.3rem 0 .6rem;padding:.8rem 1rem;background:var(--raised);border:1px solid var(--line);border-radius:6px;overflow-x:auto}
 .py-k,.py-kn,.py-kc,.py-ow{color:var(--keyword)}.py-s1,.py-s2,.py-sd,.py-sa,.py-si,.py-se{color:var(--text)}.py-mi,.py-mf{color:var(--number)}.py-c1{color:var(--note)}.py-nf,.py-nc{font-weight:600}
 .figure img,.figure svg,.rich img,.rich svg{max-width:100%;height:auto}
-table{border-collapse:collapse;font-size:.875rem;font-variant-numeric:tabular-nums;margin:.6rem 0}
-th,td{padding:.35em .8em;border-bottom:1px solid var(--line);text-align:left;vertical-align:top}
-thead th{border-bottom:2px solid var(--line);white-space:nowrap}
+table,table[border]{border:0;border-collapse:collapse;font-size:.875rem;font-variant-numeric:tabular-nums;margin:.6rem 0}
+th,td,table[border] th,table[border] td{padding:.35em .8em;border:0;border-bottom:1px solid var(--line);text-align:left;vertical-align:top}
+thead th,table[border] thead th{border-bottom:2px solid var(--line);white-space:nowrap}
 table.dataframe td,table.dataframe thead th{text-align:right}table.dataframe tbody th{text-align:left;font-weight:400;color:var(--soft)}
 caption{text-align:left;color:var(--soft);padding:.3em 0}
 .error{border:1px solid var(--crashed);border-radius:6px;padding:.7rem 1rem;overflow-wrap:anywhere}.error>b{color:var(--crashed)}
