@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..core.errors import DataError
+from ..core.view import is_headless
 from ..models.tabular import Scores, build, describe
 from .batches import TableBatches, as_tensors, make_batches
 from .stopping import BestWeights, StopAtNaN, Validation
@@ -149,6 +150,13 @@ class LeanLearner(Learner):
         for cb in listeners[event_name]: cb(event_name)
 
     def __call__(self, event_name): self._call_one(event_name)
+
+    def one_batch(self, i, b):
+        "One batch; a person who interrupts the kernel keeps the best weights, as with the monitor's button."
+        try: super().one_batch(i, b)
+        except KeyboardInterrupt:
+            if is_headless(): raise
+            self.best_weights.stop('A person interrupted the training.')
 
     def add_cb(self, cb):
         self._listeners = None

@@ -54,8 +54,8 @@ class Trained:
         return pd.DataFrame(list(self.history))
 
     def plot(self):
-        "Losses (and the KPI where there is one) over the epochs, as a matplotlib figure."
-        return plot_history(self.history, self.best_epoch, self.curve)
+        "Losses (and the KPI where there is one) over the epochs, as a picture in the shared style."
+        return plot_history(self.history, self.best_epoch if self.curve == 'epoch' else None, self.curve)
 
     def evidence(self):
         "An evidence record for the run's chain."
@@ -73,18 +73,16 @@ def plot_history(
     along: str = 'epoch',  # the key of a row that runs along the x axis
 ):
     "Draws the loss curves; the mark says which epoch's weights were kept."
-    import matplotlib.pyplot as plt
-    from dlmine.core.plots import style
+    from dlmine.core.plots import draw, new_figure, series, style
     with style():
-        figure, axes = plt.subplots(figsize=(6, 2.8), layout='constrained')
-        for name, line in (('train_loss', '--'), ('valid_loss', '-')):
+        figure, axes = new_figure(6, 2.8)
+        for place, name in enumerate(('train_loss', 'valid_loss')):
             points = [(row[along], row[name]) for row in history if row.get(name) is not None]
-            if points: axes.plot(*zip(*points), linestyle=line, marker='o' if len(points) < 30 else None, markersize=3, label=name.replace('_', ' '))
+            if points: axes.plot(*zip(*points), label=name.replace('_', ' '), **series(place, marker=len(points) < 30))
         if best is not None: axes.axvline(best, linestyle=':', linewidth=1, color='0.5', label='kept')
         axes.set(xlabel=along.replace('_', ' '), ylabel='loss')
-        axes.legend(frameon=False)
-        plt.close(figure)
-    return figure
+        axes.legend()
+    return draw(figure, f'Loss of training and validation over {len(history)} rows of the history' + (f'; {best} was kept.' if best is not None else '.'))
 
 # %% ../../nbs/04_training/00_trained.ipynb #49e2d5bd
 def check_features(
