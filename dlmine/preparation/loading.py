@@ -87,7 +87,7 @@ def _summary(data: CardData) -> list:
         values = data.outcomes(side)
         if data.kind == "binary": said = {f"share of {data.classes[1]!r}": float(values.mean()) if len(values) else None}
         elif data.kind == "multiclass": said = {"classes": len(np.unique(values)), "most frequent": float(np.bincount(values).max() / len(values)) if len(values) else None}
-        else: said = {"mean": float(values.mean()) if len(values) else None, "standard deviation": float(values.std()) if len(values) else None}
+        else: said = dict(zip(("least", "median", "most"), map(float, np.quantile(values, (0, 0.5, 1), method="inverted_cdf")))) if len(values) else {}
         clusters = {} if data.cluster is None else {"clusters": len(np.unique(data.clusters(side)))}
         rows.append({"side": side, "rows": len(values), **clusters, **said})
     return rows

@@ -251,7 +251,8 @@ class TabularPreprocessor:
     def transform(self, table: pa.Table,  # raw rows; further columns are passed over
                   ) -> dict:  # x_num float32 (n, p), x_cat int64 (n, m)
         "The two matrices. A column that is not there is a `DataError`; unreadable cells count as missing, unknown levels as unseen."
-        missing = [name for name in self.inputs if name not in table.column_names]
+        present = set(table.column_names)
+        missing = [name for name in self.inputs if name not in present]
         if missing: raise DataError(f"The data lacks {listed([repr(name) for name in missing])}, which the model needs. {nearest(missing[0], table.column_names)} It has: {listed(table.column_names)}.".replace("  ", " "))
         x_num, x_cat = np.empty((len(self.numeric_names), table.num_rows), np.float32), np.empty((len(self.categorical_names), table.num_rows), np.int64)
         number, category = 0, 0
