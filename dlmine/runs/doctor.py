@@ -120,10 +120,9 @@ def check_data() -> Check:
     "Which data sets are there."
     try:
         from dlmine.core.datasets import list_datasets
-        found = list_datasets()
-        rows = found.rows if hasattr(found, 'rows') else list(found)
-    except Exception as error: return Check('data sets', 'warning', f'cannot be listed: {error}', 'See `dlmine data`.')
-    missing = [row.name for row in rows if not row.present]
+        rows = list_datasets().rows
+    except DlmineError as error: return Check('data sets', 'warning', f'cannot be listed: {error}', 'See `dlmine data`.')
+    missing = [row['name'] for row in rows if not row['present']]
     if missing: return Check('data sets', 'warning', f'{len(rows) - len(missing)} of {len(rows)} are here; missing: {", ".join(missing)}', '`dlmine data` says how to get them; your own tables need none.')
     return Check('data sets', 'ok', f'all {len(rows)} are here')
 

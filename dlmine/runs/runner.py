@@ -13,6 +13,7 @@ import platform
 import shutil
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -141,7 +142,9 @@ def publish(
     run = redactor.data(run)
     write_atomic(folder/'notebook.ipynb', json.dumps(notebook, indent=1, ensure_ascii=False) + '\n')
     write_run(folder, run)
-    if run['exit_code'] == REFUSED: return RunResult(REFUSED, run['run_id'], folder, f"{run['error']['name']}: {run['error']['message']}")
+    if run['exit_code'] == REFUSED:
+        _settle_ledger(settings, folder, REFUSED)
+        return RunResult(REFUSED, run['run_id'], folder, f"{run['error']['name']}: {run['error']['message']}")
     notes = tuple(scrub_folder(folder/'artifacts', redactor))
     staging, more = build_staging(folder, notebook, run, settings)
     for place in (staging, folder/'evidence'): assert_no_secret(place, redactor)
@@ -158,12 +161,24 @@ def _redactor_at_end(request: Request, settings: Settings):
     except ParameterError: return request.redactor
 
 
+def _settle_ledger(settings: Settings, folder: Path, code: int) -> None:
+    "If the notebook had entered itself into MLflow before its end: take a refused run out, mark an interrupted one."
+    from dlmine.core.mlruns import find_run, mlflow_client, sqlite_file
+    from dlmine.core.tracking import log_run
+    path = sqlite_file(settings)
+    if path is not None and not path.exists(): return
+    with suppress(Exception):  # a ledger that does not answer must not hide how the run ended
+        number = find_run(settings, folder.name)
+        if number and code == REFUSED: mlflow_client(settings).delete_run(number)
+        elif number: log_run(settings, folder, 'interrupted')
+
+
 def _log(settings: Settings, folder: Path, run: dict) -> tuple:
     "Enter the run into MLflow and remove the private folder; a note when that failed."
     from dlmine.core.tracking import log_run
     try: log_run(settings, folder, {PASSED: 'FINISHED', FAILED: 'FINISHED', CRASHED: 'FAILED'}[run['exit_code']])
     except Exception as error:
-        write_run(folder, {**run, 'state': 'not entered'})
+        with suppress(DlmineError): write_run(folder, {**run, 'state': 'not entered'})
         return (f'the run is published but not entered into MLflow ({error.__class__.__name__}: {str(error)[:200]}); enter it later with: dlmine doctor --clean',)
     shutil.rmtree(folder, ignore_errors=True)
     return ()
@@ -188,7 +203,8 @@ def run_template(
         try: execution = execute(notebook, folder/'notebook.ipynb', settings=settings, folder=folder, progress=Progress(notebook, stream))
         except KeyboardInterrupt:
             _close_interrupted(folder, run, request)
-            return RunResult(INTERRUPTED, run_id, folder, 'Interrupted: nothing is published')
+            _settle_ledger(settings, folder, INTERRUPTED)
+            return RunResult(INTERRUPTED, run_id, folder, 'the kernel was ended')
         run = describe_end(execution, {**run, 'seconds': round(time.monotonic() - started, 2)}, read_verdict(folder))
         return publish(folder, execution, run, request, settings)
 
