@@ -46,6 +46,9 @@ def check_text(
     for magic, what in _MAGIC:
         if head.startswith(magic): raise DataError(f"{path} is not a text table but {what}.")
     if head[:2] in (b"\xff\xfe", b"\xfe\xff"): return
+    start = head.lstrip()[:20].lower()
+    if start.startswith((b"<!doctype", b"<html", b"<?xml")): raise DataError(f"{path} is a web page or XML, not a text table. Was a login page saved instead of the data?")
+    if start.startswith((b'{"', b"[{")): raise DataError(f"{path} holds JSON. Name it .jsonl.")
     odd = sum(head.count(bytes([code])) for code in (*range(9), 11, 12, *range(14, 27), *range(28, 32)))
     if b"\x00" in head or odd > len(head) / 200: raise DataError(f"{path} is binary, not a text table. Give CSV, TSV, JSON lines, Parquet or a database address.")
 
@@ -94,22 +97,22 @@ def unique_names(
 
 # %% ../../nbs/00_core/23_delimited.ipynb #090fc4bc
 def _header(path: Path, head: bytes, encoding: str, separator: str | None):
-    "Separator, column names and what was renamed; raises DataError when there is only a header"
+    "Separator, blank lines before the header, column names and what was renamed; raises DataError when there is only a header"
     text = head.decode(encoding, "replace").lstrip("\ufeff")
     separator = separator or find_separator(text)
     records = _records(text, separator)
     if len(records) < 2 and len(head) < 1 << 18: raise DataError(f"{path} has a header ({listed([field.strip() for field in records[0]], 5)}) but no rows. Export it again, with data." if records else f"{path} is empty.")
     names = records[0]
-    widths = Counter(len(record) for record in records[1:])
-    if widths and widths.most_common(1)[0][0] == len(names) + 1: names = ["row", *names]
-    return separator, *unique_names(names)
+    if {len(record) for record in records[1:]} == {len(names) + 1}: names = ["row", *names]
+    blank = len(text) - len(text.lstrip("\r\n"))
+    return separator, text[:blank].replace("\r\n", "\n").count("\n"), *unique_names(names)
 
-def _options(names, separator, encoding, wanted, skipped: list):
+def _options(names, separator, blank, encoding, wanted, skipped: list):
     "Arrow's options: every column as text, odd rows collected in `skipped`"
     import pyarrow as pa
     from pyarrow import csv as arrow_csv
     def odd(row): skipped.append(row); return "skip"
-    return (arrow_csv.ReadOptions(column_names=names, skip_rows_after_names=1, block_size=1 << 24, encoding=encoding),
+    return (arrow_csv.ReadOptions(column_names=names, skip_rows=blank, skip_rows_after_names=1, block_size=1 << 24, encoding=encoding),
             arrow_csv.ParseOptions(delimiter=separator, newlines_in_values=True, invalid_row_handler=odd),
             arrow_csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), include_columns=wanted or None, strings_can_be_null=True, null_values=[""]))
 
@@ -139,10 +142,10 @@ def read_delimited(
     head = _head(path)
     check_text(path, head)
     first = _encoding(head)
-    separator, names, renamed = _header(path, head, first, separator)
+    separator, blank, names, renamed = _header(path, head, first, separator)
     for encoding in dict.fromkeys((first, "cp1252", "latin-1")):
         skipped = []
-        try: table = _parse_file(path, _options(names, separator, encoding, columns, skipped), rows); break
+        try: table = _parse_file(path, _options(names, separator, blank, encoding, columns, skipped), rows); break
         except UnicodeError: continue
         except (pa.ArrowInvalid, OSError) as error:
             if "UTF8" in str(error) and encoding == "utf-8": continue

@@ -48,15 +48,15 @@ WEATHER = """
 CREATE TEMP TABLE observed AS
 SELECT origin, time_hour, temp AS temperature, dewp AS dew_point, humid AS humidity, wind_dir AS wind_direction,
     CASE WHEN wind_speed < 150 THEN wind_speed END AS wind_speed, wind_gust, precip AS precipitation, pressure, visib AS visibility,
-    sum(precip) OVER three AS precipitation_3h, sum(precip) OVER six AS precipitation_6h,
+    round(sum(precip) OVER three, 3) AS precipitation_3h, round(sum(precip) OVER six, 3) AS precipitation_6h,
     min(visib) OVER three AS least_visibility_3h, max(wind_gust) OVER three AS strongest_gust_3h,
-    pressure - first(pressure) OVER three AS pressure_change_3h, temp - first(temp) OVER six AS temperature_change_6h
+    round(pressure - first(pressure) OVER three, 1) AS pressure_change_3h, round(temp - first(temp) OVER six, 2) AS temperature_change_6h
 FROM weather
 WINDOW three AS (PARTITION BY origin ORDER BY time_hour RANGE BETWEEN INTERVAL 3 HOURS PRECEDING AND CURRENT ROW),
     six AS (PARTITION BY origin ORDER BY time_hour RANGE BETWEEN INTERVAL 6 HOURS PRECEDING AND CURRENT ROW);
 
 CREATE TEMP TABLE nearby AS
-SELECT a.origin, a.time_hour, avg(b.precipitation) AS nearby_precipitation, avg(b.precipitation_6h) AS nearby_precipitation_6h,
+SELECT a.origin, a.time_hour, round(avg(b.precipitation), 4) AS nearby_precipitation, round(avg(b.precipitation_6h), 4) AS nearby_precipitation_6h,
     min(b.visibility) AS nearby_visibility, max(b.wind_speed) AS nearby_wind
 FROM observed a JOIN observed b ON b.time_hour = a.time_hour AND b.origin <> a.origin GROUP BY ALL
 """

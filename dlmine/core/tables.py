@@ -154,6 +154,7 @@ def read_table(
     if not location: raise DataError("The location of a table is empty. Give a file, dataset:NAME or a database address.")
     if rows < 0: raise DataError(f"rows = {rows} is negative. Give a number of rows, or 0 for all.")
     if location.startswith("dataset:"): return _only(load_dataset(location[8:], rows, settings), columns, shown)
+    if location.startswith(("http://", "https://", "ftp://", "s3://", "gs://", "abfs://")): raise DataError(f"{shown} lies on the network. Download it first, so that its hash can be checked, and name the file.")
     if is_address(location): table = _table(read_database(location, rows, base))
     elif location in DATASETS and not (base / location).exists(): return _only(load_dataset(location, rows, settings), columns, shown)
     else:

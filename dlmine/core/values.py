@@ -21,20 +21,23 @@ def _trimmed(column):
     return pc.if_else(pc.is_in(column, value_set=pa.array(MISSING)), pa.scalar(None, pa.string()), column)
 
 # %% ../../nbs/00_core/21_values.ipynb #f8224773
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?$")
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?$|[+-]?(inf|Inf|INF|infinity|Infinity)$")
 _THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?$")
 _DECIMAL_COMMA = re.compile(r"[+-]?\d{1,3}(\.\d{3})*,\d+$|[+-]?\d+,\d+$")
 _CODE = re.compile(r"0\d+$")
+_SIGNS = re.compile(r"^([+-]?)\s*[$€£]?\s*(.*?)\s*[%€]?$")
 
 def _bare_number(column):
     "Currency signs, percent signs and a leading plus cut off"
     import pyarrow.compute as pc
-    return pc.replace_substring_regex(column, r"^\s*([+-]?)\s*[$€£]?\s*(.*?)\s*[%€]?$", r"\1\2")
+    return pc.replace_substring_regex(column, _SIGNS.pattern, r"\1\2")
 
 def _number_style(samples: list[str]) -> str | None:
     "How the samples write numbers: plain, thousands, decimal_comma, or None when they are not all numbers"
-    samples = [re.sub(r"^\s*([+-]?)\s*[$€£]?\s*(.*?)\s*[%€]?$", r"\1\2", text) for text in samples]
+    if not any(character.isdigit() for text in samples[:3] for character in text): return None
     if any(_CODE.match(text) for text in samples): return None
+    if all(_NUMBER.match(text) for text in samples): return "plain"
+    samples = [_SIGNS.sub(r"\1\2", text) for text in samples]
     for style, pattern in (("plain", _NUMBER), ("thousands", _THOUSANDS), ("decimal_comma", _DECIMAL_COMMA)):
         if all(pattern.match(text) or _NUMBER.match(text) for text in samples): return style
     return None
@@ -94,10 +97,13 @@ def _as_numbers(column, style: str):
     "int64 when all are whole and fit, else float64; raises ArrowInvalid"
     import pyarrow as pa
     import pyarrow.compute as pc
-    texts = _with_style(column, style)
+    texts = column if style == "plain" else _with_style(column, style)
     if pc.any(pc.match_substring_regex(texts, r"^0\d")).as_py(): raise pa.ArrowInvalid("codes with leading zeros")
-    try: return pc.cast(texts, pa.int64())
-    except pa.ArrowInvalid: return pc.cast(texts, pa.float64())
+    for text in (texts, _with_style(texts, "plain")):
+        for kind in (pa.int64(), pa.float64()):
+            try: return pc.cast(text, kind)
+            except pa.ArrowInvalid: continue
+    raise pa.ArrowInvalid("not all are numbers")
 
 def _as_dates(column, forms: list[str]):
     "Dates or timestamps in the first form that fits all; raises ArrowInvalid"
@@ -133,8 +139,8 @@ def typed(
 # %% ../../nbs/00_core/21_values.ipynb #8c192d8f
 def as_numeric(
     column,  # pa.ChunkedArray or pa.Array of any type
-):  # float64, nulls for missing, NaN and what is no number
-    "A column as float64; truth values are 0 and 1, moments seconds since 1970"
+):  # float64, nulls for missing, NaN, infinite, and what is no number
+    "A column as float64, all values finite; truth values are 0 and 1, moments seconds since 1970"
     import pyarrow as pa
     import pyarrow.compute as pc
     kind = column.type
@@ -151,7 +157,7 @@ def as_numeric(
     if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
         return pa.chunked_array([pa.nulls(len(column), pa.float64())])
     values = pc.cast(column, pa.float64(), safe=False)
-    return pc.if_else(pc.is_nan(values), pa.scalar(None, pa.float64()), values)
+    return pc.if_else(pc.is_finite(values), values, pa.scalar(None, pa.float64()))
 
 # %% ../../nbs/00_core/21_values.ipynb #3b786762
 def as_datetime(
