@@ -6,8 +6,8 @@
 __all__ = ['MetricName', 'ColumnName', 'Moment', 'Scalar', 'ColumnKind', 'Split', 'Task', 'Modality', 'VERSION', 'MIGRATIONS',
            'Part', 'Source', 'TimeSplit', 'RandomSplit', 'GroupSplit', 'GivenSplit', 'Classification', 'Regression',
            'Ranking', 'Forecast', 'Anomaly', 'Clustering', 'Tabular', 'Sequence', 'Text', 'Image', 'Graph',
-           'CostMatrix', 'Kpi', 'Gate', 'Promotion', 'Window', 'Card', 'migrate', 'parse_card', 'load_card',
-           'card_rows', 'card_table']
+           'CostMatrix', 'Kpi', 'Gate', 'Promotion', 'Window', 'Card', 'find_problems', 'migrate', 'parse_card',
+           'load_card', 'card_rows', 'card_table']
 
 # %% ../../nbs/01_framing/05_card.ipynb #efb1e7d8
 import datetime
@@ -15,7 +15,7 @@ import types
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origin
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
 from ..core.errors import CardError, nearest
 from ..core.files import sha256_json
@@ -37,7 +37,15 @@ def _metric(value: object) -> object:
 
 MetricName = Annotated[str, BeforeValidator(_metric)]
 ColumnName = Annotated[str, BeforeValidator(_name), Field(min_length=1)]
-Moment = datetime.datetime | datetime.date | int | float | str
+
+def _moment(value: object) -> object:
+    "Text must spell a moment"
+    if isinstance(value, str):
+        try: datetime.datetime.fromisoformat(value)
+        except ValueError: raise ValueError(f"{value!r} is no moment. Write it like 2024-03-31, 2024-03-31 14:05:00, or as a number where the time column holds numbers") from None
+    return value
+
+Moment = Annotated[datetime.datetime | datetime.date | int | float | str, AfterValidator(_moment)]
 Scalar = bool | int | float | str
 ColumnKind = Literal["numeric", "boolean", "categorical", "datetime", "text"]
 
@@ -304,7 +312,7 @@ def _explain(problem: dict, lines: dict, where: str) -> str:
     kind, given = problem["type"], problem.get("input")
     if kind == "extra_forbidden": return f"{place}: unknown key {key!r}. {nearest(str(path[-1]), known)} Known here: {', '.join(known)}.".replace("  ", " ")
     if kind == "missing": return f"{place}: {key!r} is missing. Add it to the card."
-    if kind == "value_error": return f"{place}: {problem['ctx']['error']}."
+    if kind == "value_error": return f"{place}: {key + ': ' if path else ''}{problem['ctx']['error']}."
     if kind in ("union_tag_invalid", "literal_error"):
         said = given.get("kind") if isinstance(given, dict) else given
         choices = [word.strip(" '") for word in str(problem["ctx"].get("expected_tags") or problem["ctx"]["expected"]).replace(" or ", ",").split(",")]
@@ -313,20 +321,29 @@ def _explain(problem: dict, lines: dict, where: str) -> str:
     return f"{place}: {key} is {given!r}: {problem['msg'][0].lower()}{problem['msg'][1:]}."
 
 # %% ../../nbs/01_framing/05_card.ipynb #5b32b99a
-def _build(data: object, where: str, lines: dict, path: Path | None, comments: dict) -> Card:
-    "A card from plain data, or a CardError that lists each mistake"
-    if not isinstance(data, dict): raise CardError(f"{where}: a card is a mapping of keys such as name:, sources:, target:. Propose one with: dlmine card init DATA --target COLUMN --out usecase.yml")
+def find_problems(data: object,  # a card as plain data
+                  where: str = "the card",  # what to call it
+                  lines: dict | None = None,  # path → line of the file
+                  ) -> tuple:  # (Card or None, list of (path, sentence))
+    "Checks plain data; every mistake comes with the path of keys that it belongs to"
+    lines = lines or {}
+    if not isinstance(data, dict): return None, [((), f"{where}: a card is a mapping of keys such as name:, sources:, target:. Propose one with: dlmine card init DATA --target COLUMN --out usecase.yml")]
     try: card = Card.model_validate(migrate(data, where))
     except ValidationError as error:
-        problems = list(dict.fromkeys(_explain(problem, lines, where) for problem in error.errors()))
-        raise CardError("\n".join(problems)) from None
+        return None, list(dict.fromkeys((_locate(problem["loc"])[0], _explain(problem, lines, where)) for problem in error.errors()))
+    problems = list(_metric_problems(card, lines, where))
+    return (None if problems else card), problems
+
+def _build(data: object, where: str, lines: dict, path: Path | None, comments: dict) -> Card:
+    "A card from plain data, or a CardError that lists each mistake"
+    card, problems = find_problems(data, where, lines)
+    if problems: raise CardError("\n".join(dict.fromkeys(said for _, said in problems)))
     card._path, card._comments = path, dict(comments)
-    _check_metrics(card, lines, where)
     return card
 
 # %% ../../nbs/01_framing/05_card.ipynb #b975d511
-def _check_metrics(card: Card, lines: dict, where: str) -> None:
-    "Refuses metrics that do not exist or do not fit the task"
+def _metric_problems(card: Card, lines: dict, where: str):
+    "Yields (path, sentence) for metrics that do not exist or do not fit the task"
     kinds = {"classification": {"binary", "multiclass"}, "regression": {"regression"}}.get(card.task.kind)
     fitting = [name for name, metric in METRICS.items() if kinds is None or kinds & set(metric.kinds)]
     named = [(("kpi", "metric"), card.kpi.metric), (("promotion", "metric"), card.promotion.metric)] + [(("gates", index, "metric"), gate.metric) for index, gate in enumerate(card.gates)]
@@ -334,7 +351,7 @@ def _check_metrics(card: Card, lines: dict, where: str) -> None:
         if metric is None or metric in fitting: continue
         line = next((f", line {lines[path[:n]]}" for n in range(len(path), 0, -1) if path[:n] in lines), "")
         problem = f"{metric} does not measure a {card.task.kind}." if metric in METRICS else f"there is no metric {metric!r}. {nearest(metric, [*fitting, *ALIASES])}"
-        raise CardError(f"{where}{line}: {problem} Possible: {', '.join(fitting)}.".replace("  ", " "))
+        yield path, f"{where}{line}: {problem} Possible: {', '.join(fitting)}.".replace("  ", " ")
 
 # %% ../../nbs/01_framing/05_card.ipynb #b6208a32
 MIGRATIONS: dict[int, Any] = {}  # version → function from its data to the next version's
