@@ -143,6 +143,8 @@ class Chain:
     def _add(self, payload):
         "Write payload and line; the caller holds the lock."
         journal = read_journal(self.folder / "chain.jsonl")
+        if journal.problem:
+            raise IntegrityError(f"The evidence in {self.folder} was touched: {journal.problem}. Restore it from a backup.")
         index, previous = len(journal.entries), journal.entries[-1]["hash"] if journal.entries else START
         salt = secrets.token_hex(32)
         line = _link(index, previous, _commit(salt, payload))

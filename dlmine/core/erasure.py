@@ -13,7 +13,7 @@ from .chain import payload_path, read_chain
 from .errors import DataError, IntegrityError
 from .files import canonical_json, locked, sha256_bytes, sha256_json, write_atomic
 from .journal import read_journal
-from .log import _append, _last, evidence_export, log_path
+from .log import _append, entries_of, log_path
 
 # %% ../../nbs/00_core/47_erasure.ipynb #e92bb409
 def _published_after(settings, run_id, index, receipt):
@@ -49,7 +49,7 @@ def erase(
         if not records or not 0 <= index < len(records):
             raise IntegrityError(f"Run {run_id} was touched: {problem}.") if problem else DataError(f"Run {run_id} has no sealed record {index}; it has {len(records)}.")
         commitment = records[index].commitment
-        entries = [e for e in read_journal(log_path(settings)).entries if e["kind"] == "erasure" and e["run"] == run_id and e["content"]["index"] == index]
+        entries = [e for e in entries_of(settings, run_id, "erasure") if e["content"]["index"] == index]
         receipt = entries[0]["content"]["receipt"] if entries else "E-" + sha256_json([run_id, index, commitment])[:16]
         export, manifest = _published_after(settings, run_id, index, receipt)
         if not entries:

@@ -93,7 +93,7 @@ class Gates:
         return PolicyResult("gates", passed, reason)
 
 # %% ../../nbs/00_core/65_promotion.ipynb #3cc95c7b
-LOWER_IS_BETTER = frozenset({"log_loss", "brier", "expected_calibration_error", "rmse", "mae", "mean_pinball", "money"})
+LOWER_IS_BETTER = frozenset({"log_loss", "brier", "expected_calibration_error", "rmse", "mae", "mean_pinball"})
 
 
 @dataclass(frozen=True)
@@ -115,11 +115,12 @@ class NonInferior:
         if self.paired is None or not self.margin >= 0:
             raise DataError("NonInferior needs a margin of at least 0 and paired=measures.intervals.paired_difference.")
         scores = self.champion_scores() if callable(self.champion_scores) else self.champion_scores
-        found = self.paired([self.metric], self.target, scores, self.challenger_scores, cluster=self.cluster, **self.options)[self.metric]
-        lower = (self.better or ("lower" if self.metric in LOWER_IS_BETTER else "higher")) == "lower"
+        compared = self.paired([self.metric], self.target, scores, self.challenger_scores, cluster=self.cluster, **self.options)
+        name, found = next(iter(compared.items()))
+        lower = (self.better or ("lower" if name in LOWER_IS_BETTER else "higher")) == "lower"
         loss = found.upper if lower else -found.lower   # how much worse it may be, at the unfavourable end
-        figures = {"metric": self.metric, "difference": found.value, "lower": found.lower, "upper": found.upper, "margin": self.margin}
-        text = f"{self.metric} of version {context.candidate.version} minus version {context.current.version}: {found.value:+.4f} ({found.lower:+.4f} to {found.upper:+.4f}), margin {self.margin:g}."
+        figures = {"metric": name, "difference": found.value, "lower": found.lower, "upper": found.upper, "margin": self.margin}
+        text = f"{name} of version {context.candidate.version} minus version {context.current.version}: {found.value:+.4f} ({found.lower:+.4f} to {found.upper:+.4f}), margin {self.margin:g}."
         return PolicyResult("non-inferior", bool(loss <= self.margin), text, figures)
 
 # %% ../../nbs/00_core/65_promotion.ipynb #1b5c1c1b
