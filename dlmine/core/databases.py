@@ -12,7 +12,7 @@ import sqlite3
 import tempfile
 from contextlib import closing, contextmanager
 from pathlib import Path
-from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
+from urllib.parse import quote, unquote, urlencode, urlsplit, urlunsplit
 
 from .errors import DataError, listed, nearest
 from .values import typed
@@ -47,10 +47,11 @@ def _secret(reference: str, shown: str) -> str:
 def _parse(address: str):
     "The address split into (url without our keys, table, query); secrets are put in"
     shown = hide_password(address)
+    address, _, query = re.sub(r"[?&]query=", "\0", address, count=1).partition("\0")
     try: parts = urlsplit(address)
     except ValueError as error: raise DataError(f"{shown} is not an address: {re.sub(r'[^ -~]', '', str(error))[:60]}.") from error
-    keys = dict(parse_qsl(parts.query, keep_blank_values=True))
-    table, query, password = keys.pop("table", None), keys.pop("query", None), keys.pop("password", None)
+    keys = {name: unquote(value) for name, _, value in (part.partition("=") for part in parts.query.split("&") if part)}
+    table, query, password = keys.pop("table", None), unquote(query) or None, keys.pop("password", None)
     location = parts.netloc
     if password is not None:
         user, _, host = location.rpartition("@")
@@ -58,7 +59,7 @@ def _parse(address: str):
     elif "@" in location and (found := re.match(r"([^:]*):((?:env|file):.*)@([^@]*)$", location)):
         location = f"{found[1]}:{quote(_secret(unquote(found[2]), shown), safe='')}@{found[3]}"
     if table and query: raise DataError(f"{shown} has both table= and query=. Keep one of them.")
-    return urlunsplit((parts.scheme, location, parts.path, urlencode(keys), "")), table, query
+    return urlunsplit((parts.scheme, location, parts.path, urlencode(keys, quote_via=quote), "")), table, query
 
 # %% ../../nbs/00_core/22_databases.ipynb #e6a17e17
 def _choose(table: str | None, tables: list[str], shown: str) -> str:
@@ -123,13 +124,14 @@ def _read_sqlite(url: str, table, query, rows: int, base: Path, shown: str):
 _POSTGRES = {16: "bool", 20: "int64", 21: "int64", 23: "int64", 26: "int64", 700: "float64", 701: "float64", 1700: "float64", 1082: "date32[day]", 1114: "timestamp[us]", 1184: "timestamp[us]"}
 
 def _postgres_column(texts, kind: int):
-    "The text column of a COPY stream in the type that PostgreSQL declared; times with a zone are in UTC already"
+    "The text column of a COPY stream in the type that PostgreSQL declared; times with a zone are in UTC already, endless ones are missing"
     import pyarrow as pa
     import pyarrow.compute as pc
     wanted = _POSTGRES.get(kind)
     if wanted is None: return typed(texts)
     if wanted == "bool": return pc.equal(texts, "t")
     if kind == 1184: texts = pc.replace_substring_regex(texts, r"\+00$", "")
+    if kind in (1082, 1114, 1184): texts = pc.if_else(pc.match_substring_regex(texts, "^-?infinity$|BC$"), pa.scalar(None, pa.string()), texts)
     named = {"int64": pa.int64(), "float64": pa.float64(), "date32[day]": pa.date32(), "timestamp[us]": pa.timestamp("us")}[wanted]
     return pc.cast(texts, named)
 
@@ -151,7 +153,7 @@ def _read_postgres(url: str, table, query, rows: int, base: Path, shown: str):
                 with connection.cursor() as cursor, cursor.copy(f"COPY ({statement}) TO STDOUT (FORMAT csv)") as stream:
                     for piece in stream: spool.write(piece)
                 return _copied(spool, described)
-    except (psycopg.Error, UnicodeError) as error:
+    except (psycopg.Error, UnicodeError, pa.ArrowException) as error:
         message = " ".join(str(error).split())
         if password := urlsplit(url).password: message = message.replace(unquote(password), "***").replace(password, "***")
         raise DataError(f"{shown} cannot be read: {message[:300]}. Check the address, that the server runs, and that you may read the table.") from error
