@@ -20,7 +20,7 @@ from .files import canonical_json, sha256_bytes, sha256_file
 from .journal import read_journal
 from .keys import PRIVATE, Signature, is_signed, public_key, signing_key
 from .log import Seal, check_entry, complete_publications, log_path, manifest_of, publish_run, seal
-from .mlruns import sealed_runs
+from .mlruns import current_aliases, sealed_runs
 
 # %% ../../nbs/00_core/50_evidence.ipynb #19ebe01a
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class _Walk:
         self.settings, self.root = settings, settings.workspace
         self.problems, self.notes = [], []
         self.checked = {"log entries": 0, "runs": 0, "records": 0, "files": 0, "releases": 0}
-        self.entries, self.key = [], None
+        self.entries, self.key, self.records = [], None, []   # what was proved so far
 
     def problem(self, place, message):
         self.problems.append(Finding(place, message))
@@ -152,6 +152,7 @@ def _check_chain(walk, run_id):
         if record.receipt:
             walk.note(place, f"record {record.index} is erased, receipt {record.receipt}")
     walk.checked["records"] += len(records)
+    walk.records += records
     if len(read_journal(folder / "chain.jsonl").entries) > len(records):
         walk.note(place, "records that are not sealed yet follow the sealed ones; they prove nothing")
     _check_witness(walk, run_id)
@@ -270,7 +271,20 @@ def _check_known(walk, run_id=None):
         if run_id in (None, name) and (name, head) not in heads:
             walk.problem("MLflow", f"run {name} is in MLflow with sealed evidence, but its entry is missing from the log: the log was cut off or rewritten")
 
-# %% ../../nbs/00_core/50_evidence.ipynb #a320f27e
+# %% ../../nbs/00_core/50_evidence.ipynb #5e99688b
+def _check_aliases(walk):
+    "That each alias is where the last sealed promotion put it."
+    said = sorted((r.payload for r in walk.records if r.payload and r.payload["capability"] == "core.promotion" and r.payload["verdict"] == "passed"), key=lambda p: p["time"])
+    latest = {payload["subject"]: payload["figures"] for payload in said}
+    for (name, alias), version in sorted(current_aliases(walk.settings).items()):
+        figures = latest.get(f"{name}: {alias}", {})
+        if version not in (figures.get("version"), figures.get("previous")):
+            report = walk.note if any(r.receipt for r in walk.records) else walk.problem   # the promotion may be among the erased records
+            report("MLflow", f"{alias} of {name} is version {version}, which no recorded promotion put there")
+        elif version != figures["version"]:
+            walk.note("MLflow", f"{alias} of {name} is still version {version}: the promotion of version {figures['version']} was interrupted")
+
+# %% ../../nbs/00_core/50_evidence.ipynb #4d82e234
 def verify(
     settings,  # the workspace's Settings
     run_id: str | None = None,  # one run; None for everything
@@ -291,6 +305,8 @@ def verify(
     if run_id is None:
         _check_releases(walk)
     _check_known(walk, run_id)
+    if run_id is None and not walk.problems:
+        _check_aliases(walk)
     return Verification(tuple(walk.problems), tuple(walk.notes), walk.checked)
 
 # %% ../../nbs/00_core/50_evidence.ipynb #b6742f2d

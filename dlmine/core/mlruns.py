@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['EXPERIMENT', 'mlflow_client', 'sqlite_file', 'ensure_ledger', 'is_direct', 'find_run', 'open_run', 'write_run',
-           'sealed_runs']
+           'sealed_runs', 'current_aliases']
 
 # %% ../../nbs/00_core/48_mlruns.ipynb #7ce7ed58
 import contextlib
@@ -312,3 +312,15 @@ def sealed_runs(
         if not (token := page.token):
             break
     return found
+
+# %% ../../nbs/00_core/48_mlruns.ipynb #58ed020a
+def current_aliases(
+    settings,  # the workspace's Settings
+) -> dict[tuple[str, str], int]:  # (model name, alias) -> version; empty unless the ledger is the workspace's own file
+    "Where the aliases point now."
+    path = sqlite_file(settings)
+    if path is None or not path.exists() or settings.tracking_uri:
+        return {}
+    with contextlib.closing(sqlite3.connect(path, timeout=60)) as connection:
+        rows = connection.execute("select name, alias, version from registered_model_aliases").fetchall()
+    return {(name, alias): int(version) for name, alias, version in rows}

@@ -204,6 +204,40 @@ def test_a_torn_line_is_repaired_and_hides_no_edit(spoilt):
     assert "log: entry 1 " in verify(spoilt).first_problem
 
 
+def test_a_missing_line_break_is_added_by_the_next_entry(spoilt):
+    data = log_path(spoilt).read_bytes()
+    log_path(spoilt).write_bytes(data[:-1])
+    publish(spoilt, "after")
+    assert verify(spoilt).ok and log_path(spoilt).read_bytes().startswith(data)
+
+
+FULL = """
+import resource, sys
+from pathlib import Path
+from dlmine.core.chain import Chain, Evidence
+from dlmine.core.errors import StorageError
+from dlmine.core.log import log_path, seal
+from dlmine.core.settings import Settings
+settings = Settings(workspace=Path(sys.argv[1]))
+chain = Chain(settings.path("private", "full", "evidence"))
+chain.append(Evidence("disk", "full", "noted"))
+before = log_path(settings).read_bytes()
+resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 50, resource.RLIM_INFINITY))
+try: seal(settings, "full", chain.folder)
+except StorageError as error: print(error)
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+assert log_path(settings).read_bytes() == before
+seal(settings, "full", chain.folder)
+"""
+
+
+def test_a_full_disk_gives_a_clear_error_and_leaves_everything_whole(spoilt):
+    "The limit on a file's size stands in for the full disk: the line is cut off half-way and taken back."
+    done = subprocess.run([sys.executable, "-c", FULL, str(spoilt.workspace)], capture_output=True, text=True, check=True)
+    assert "Cannot write" in done.stdout and "log.jsonl" in done.stdout
+    assert verify(spoilt).ok and not read_journal(log_path(spoilt)).torn
+
+
 def test_erasure(own_workspace):
     settings = Settings(workspace=own_workspace)
     chain = Chain(settings.path("private", "r", "evidence"))

@@ -88,6 +88,15 @@ def test_a_release_swapped_for_another_is_refused(place, tmp_path):
         (tmp_path / "kept").rename(record.folder)
 
 
+def test_an_alias_moved_past_the_door_is_noticed(place):
+    registry = Registry(place)
+    before = registry.version("tiny", "champion").version
+    registry._set_alias("tiny", "champion", 3)
+    assert "champion of tiny is version 3, which no recorded promotion put there" in verify(place).first_problem
+    registry._set_alias("tiny", "champion", before)
+    assert verify(place).ok
+
+
 def test_non_inferior_on_real_intervals():
     random_numbers = np.random.default_rng(0)
     days = np.repeat(np.arange(60), 50)
