@@ -11,6 +11,7 @@ import hashlib
 import html
 import io
 import re
+import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -90,7 +91,8 @@ def figure_svg(
 ) -> str:  # an <svg> element for an HTML page
     "The figure as a small, deterministic SVG without a background, its ink in the colour of the text around it."
     buffer = io.StringIO()
-    with style():
+    with style(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing")  # words stay words: the reader's fonts draw them
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     text = _own_ids(_compact(buffer.getvalue())).replace(INK, "currentColor")
     label = f' role="img" aria-label="{html.escape(alt, quote=True)}"' if alt else ' role="img"'

@@ -141,12 +141,14 @@ class Selection:
     ):  # numpy bool array, one entry a row
         "Which rows meet all conditions."
         import numpy as np
+        import pyarrow as pa
 
         keep = np.ones(table.num_rows, bool)
         for column, held in self.conditions.items():
             if column not in table.column_names:
                 raise DataError(f"The selection asks for column {column!r}, which the table lacks; it has {table.column_names[:12]}. {nearest(column, table.column_names)}".strip())
-            keep &= np.asarray(held.mask(table[column].combine_chunks()))
+            values = table[column].combine_chunks()
+            keep &= np.asarray(held.mask(values.dictionary_decode() if pa.types.is_dictionary(values.type) else values))
         return keep
 
     def rows(

@@ -113,7 +113,7 @@ def explain_by_gradients(
     *,
     calibration: dict | None = None,  # of the release
     chosen=None,  # class of each row to explain, where there are many
-    steps: int = 128,  # of the walk; more steps, smaller completeness error
+    steps: int = 200,  # of the walk; more steps, smaller completeness error
 ):  # (attributions (n, columns), score of the average row (n,)), numpy
     "Integrated gradients over embeddings and numbers together (Captum's IntegratedGradients), grouped by raw column."
     import numpy as np
@@ -206,7 +206,7 @@ class Attributions:
         "The strongest columns in words."
         top = list(self.importance.items())[:3]
         listed = ", ".join(f"{name} ({self.unit(value).lstrip('+')})" for name, value in top)
-        return f"Over {self.sampled:,} rows these columns move the score most, on average: {listed}. By {self.method}; the parts miss the score by at most {self.error:.1e}."
+        return f"Over {self.sampled:,} rows these columns move the score most, on average: {listed}. By {self.method}; the parts miss the score by at most {self.unit(self.error).lstrip('+') if self.error > 1e-6 else 'a rounding error'}."
 
     def evidence(self) -> Evidence:
         "For the run's record: importance only, no row of a person."

@@ -137,6 +137,7 @@ def evaluate_model(
     cluster=None,  # cluster codes, or None
     train_target=None,  # targets of training for the baseline; default: these targets
     threshold: float | None = None,  # the cut chosen on validation rows; default: what the cost matrix implies
+    k: int | float | None = None,  # rows (or a share) at the top for precision@k; default: from the card
     classes=None,  # names of the classes, where there are many
     name: str = "model",  # whose scores
     resamples: int = 1000,  # bootstrap resamples
@@ -152,7 +153,7 @@ def evaluate_model(
     costs, currency = (card.kpi.cost_matrix, card.kpi.currency) if card is not None else (None, "")
     costs = costs if kind == "binary" else None
     clusters = len(target) if cluster is None else len(np.unique(cluster))
-    length = list_length(card, clusters) if kind == "binary" else 0.1
+    length = (k or list_length(card, clusters)) if kind == "binary" else 0.1
     if isinstance(length, int) and length > len(target):
         length = 0.1
     options = dict(k=length, cost_matrix=costs) if kind == "binary" else {}

@@ -241,8 +241,8 @@ class Slices:
         return Evidence("evaluation.slices", self.name, verdict, self.figures, notes=self.sentence())
 
     def _repr_html_(self) -> str:
-        rows = [{"slice": one.name, "kind": "protected" if one.protected else "segment", "rows": one.rows, "came": one.observed, "promised": one.predicted, LABELS[self.metric]: f"{one.value:.3f} ({one.lower:.3f} to {one.upper:.3f})",
-                 "elsewhere": one.rest, "difference": f"{one.effect:+.3f}", "p corrected": f"{one.p_corrected:.2g}"} for one in self.worst()]  # fmt: skip
+        rows = [{"slice": one.name, "kind": "protected" if one.protected else "segment", "rows": one.rows, "came": one.observed, "promised": one.predicted, LABELS[self.metric]: f"{one.value:.3f} ({one.lower:.3f}–{one.upper:.3f})",
+                 "elsewhere": one.rest, "difference": f"{one.effect:+.3f}", "p": f"{one.p_corrected:.2g}"} for one in self.worst()]  # fmt: skip
         table = table_html(rows, caption="The three worst slices", marked=[place for place, one in enumerate(self.worst()) if self.is_worse(one)])
         return f"<p>{self.sentence()}</p>{table}{self.plot().svg if self.slices else ''}"
 

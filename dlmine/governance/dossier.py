@@ -152,16 +152,25 @@ def _from_slices(slices, is_high: bool) -> tuple[list, list]:
     return [Reason("good", f"None of {len(slices.slices)} groups of rows is served worse beyond chance.", "slices")] if slices.slices else [], risks
 
 # %% ../../nbs/08_governance/10_dossier.ipynb #9ce602d9
+def _drift_words(drift, notes: str) -> str:
+    "What moved, in plain words; the drift's own notes where it names no columns."
+    if not hasattr(drift, "drifted"):
+        return notes
+    moved, judged = drift.drifted, [one for one in drift.columns if one.verdict != "by nature"]
+    listed = ", ".join(moved[:3]) + (", …" if len(moved) > 3 else "")
+    scores = getattr(drift, "prediction", None)
+    told = "" if scores is None else " Its scores moved as well." if "drift" in scores.verdict else " Its scores did not move."
+    return f"{len(moved)} of {len(judged)} columns moved{': ' + listed if moved else ''}.{told}"
+
+
 def _from_drift(drift) -> tuple[list, list]:
     found = drift.evidence()
-    entries = [found] if isinstance(found, Evidence) else list(found)
-    worst = next((one for verdict in ("failed", "warning") for one in entries if one.verdict == verdict), None)
-    if worst is None:
-        notes = " ".join(one.notes for one in entries if one.notes)
-        return [Reason("good", f"The data that it sees today look like those that it learned from. {notes}".strip(), "drift")], []
-    text = worst.notes or "The data moved away from those that it learned from."
-    severity = "high" if worst.verdict == "failed" else "medium"
-    return [Reason("warning", f"The data that it sees today differ from those that it learned from. {text}" if worst.notes else text, "drift")], [Risk(severity, "The data moved", text, "See which columns moved and why; train again on recent rows if quality fell with them.")]
+    text = _drift_words(drift, found.notes)
+    if found.verdict not in ("failed", "warning"):
+        return [Reason("good", f"The data that it sees today look like those that it learned from. {text}".strip(), "drift")], []
+    severity = "high" if found.verdict == "failed" else "medium"
+    action = "See which columns moved and why; train again on recent rows if quality fell with them."
+    return [Reason("warning", f"The data that it sees today differ from those that it learned from. {text}", "drift")], [Risk(severity, "The data moved", text, action)]
 
 
 def _from_lineage(lineage) -> tuple[list, list]:

@@ -34,11 +34,16 @@ def environment() -> dict:  # python, system, and package → version
     return {"python": platform.python_version(), "system": f"{platform.system()} {platform.machine()}", "packages": packages, "prefix": "virtual environment" if sys.prefix != sys.base_prefix else "system Python"}
 
 # %% ../../nbs/08_governance/00_lineage.ipynb #11147d4c
+def _rows_of(data) -> int:
+    "Rows as read, before any was left out."
+    return getattr(data, "rows_read", data.table.num_rows)
+
+
 def _data_facts(data) -> dict:
     "Rows, columns, hash and division of the training data."
     split = data.split
     rows = {name: len(getattr(split, name)) for name in ("train", "valid", "test")}
-    return {"sha256": data.sha256, "rows": data.table.num_rows, "columns": data.table.num_columns, **{f"{name}_rows": count for name, count in rows.items()}}
+    return {"sha256": data.sha256, "rows": _rows_of(data), "columns": data.table.num_columns, **{f"{name}_rows": count for name, count in rows.items()}, **({"window": list(window)} if (window := getattr(data, "window", ())) else {})}
 
 
 def _step_facts(preprocessor) -> dict:
@@ -158,7 +163,7 @@ def _changes(facts: dict, card, data) -> tuple[list, list]:
         checked.append("data")
         was = facts.get("data", {})
         if was.get("sha256") != data.sha256:
-            changed.append(f"the data ({format_value(was.get('rows'))} rows then, {format_value(data.table.num_rows)} now)" if was.get("rows") != data.table.num_rows else "the data (as many rows, other values)")
+            changed.append(f"the data ({format_value(was.get('rows'))} rows then, {format_value(_rows_of(data))} now)" if was.get("rows") != _rows_of(data) else "the data (as many rows, other values)")
     return checked, changed
 
 
