@@ -81,7 +81,7 @@ def _simple(column):
     import pyarrow.compute as pc
     kind = column.type
     if pa.types.is_dictionary(kind): column = pc.cast(column, kind.value_type)
-    elif pa.types.is_decimal(kind): column = pc.cast(column, pa.float64())
+    elif pa.types.is_decimal(kind) or pa.types.is_float16(kind): column = pc.cast(column, pa.float64())
     elif pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind): return as_text(column)
     return _nan_to_null(typed(column))
 

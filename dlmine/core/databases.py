@@ -44,10 +44,18 @@ def _secret(reference: str, shown: str) -> str:
         except OSError as error: raise DataError(f"{shown}: the secret's file {reference[5:]} cannot be read ({error.strerror}).") from error
     return reference
 
+def _scrubbed(error: Exception, *secrets: str | None) -> str:
+    "An error's message in one line, every spelling of the secrets replaced"
+    message = hide_password(" ".join(str(error).split()))
+    for secret in filter(None, secrets):
+        for spelling in (secret, unquote(secret), quote(unquote(secret), safe="")): message = message.replace(spelling, "***")
+    return message[:300]
+
 def _parse(address: str):
     "The address split into (url without our keys, table, query); secrets are put in"
     shown = hide_password(address)
     address, _, query = re.sub(r"[?&]query=", "\0", address, count=1).partition("\0")
+    address = re.sub(r"^(\w[\w+]*://[^:/@?]*:)(?!env:|file:)(.*)(@[^@]*)$", lambda found: found[1] + quote(unquote(found[2]), safe="") + found[3], address)
     try: parts = urlsplit(address)
     except ValueError as error: raise DataError(f"{shown} is not an address: {re.sub(r'[^ -~]', '', str(error))[:60]}.") from error
     keys = {name: unquote(value) for name, _, value in (part.partition("=") for part in parts.query.split("&") if part)}
@@ -154,9 +162,7 @@ def _read_postgres(url: str, table, query, rows: int, base: Path, shown: str):
                     for piece in stream: spool.write(piece)
                 return _copied(spool, described)
     except (psycopg.Error, UnicodeError, pa.ArrowException) as error:
-        message = " ".join(str(error).split())
-        if password := urlsplit(url).password: message = message.replace(unquote(password), "***").replace(password, "***")
-        raise DataError(f"{shown} cannot be read: {message[:300]}. Check the address, that the server runs, and that you may read the table.") from error
+        raise DataError(f"{shown} cannot be read: {_scrubbed(error, urlsplit(url).password)}. Check the address, that the server runs, and that you may read the table.") from error
 
 def _copied(spool, described):
     "The CSV of a COPY stream as a list of (name, typed column)"
@@ -196,9 +202,7 @@ def _read_sqlalchemy(url: str, table, query, rows: int, base: Path, shown: str):
                 return _from_cursor(lambda count: [tuple(row) for row in result.fetchmany(count)], list(result.keys()))
         finally: engine.dispose()
     except (sqlalchemy.exc.SQLAlchemyError, ImportError) as error:
-        message = hide_password(" ".join(str(error).split()))
-        if password := urlsplit(url).password: message = message.replace(unquote(password), "***").replace(password, "***")
-        raise DataError(f"{shown} cannot be read: {message[:300]}. Is the driver of this database installed?") from error
+        raise DataError(f"{shown} cannot be read: {_scrubbed(error, urlsplit(url).password)}. Is the driver of this database installed?") from error
 
 # %% ../../nbs/00_core/22_databases.ipynb #a6469129
 def read_database(
@@ -211,4 +215,6 @@ def read_database(
     scheme = address.split("://")[0].lower().split("+")[0]
     reader = {"sqlite": _read_sqlite, "postgresql": _read_postgres, "postgres": _read_postgres, "duckdb": _read_duckdb}.get(scheme, _read_sqlalchemy)
     if query and not re.match(r"(?is)^\s*(with|select|values|from)\b", query): raise DataError(f"{hide_password(address)}: query= must begin with SELECT or WITH; sources are only read.")
-    return reader(url, table, query, rows, Path(base or "."), hide_password(address))
+    try: return reader(url, table, query, rows, Path(base or "."), hide_password(address))
+    except (ValueError, OSError) as error:
+        raise DataError(f"{hide_password(address)} cannot be read: {_scrubbed(error, urlsplit(url).password)}. Check the address; special characters in it are written as %XX.") from error
