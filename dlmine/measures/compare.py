@@ -89,7 +89,7 @@ class Result:
         return float(min(abs(self.difference.lower), abs(self.difference.upper)))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison:
     "Variants, measured on one test part."
     results: tuple[Result, ...]
@@ -133,6 +133,8 @@ class Comparison:
         return dict(metric=self.metric, baseline=self.baseline, winner=self.winner, seeds=list(self.seeds), budget=self.budget, rows=self.rows, clusters=self.clusters,
                     results=[dict(variant=r.variant, size=r.size, **r.interval.as_dict(), seconds=r.seconds, verdict=r.verdict, overturn=plain(r.overturn),
                                   difference=r.difference.as_dict() if r.difference else None) for r in self.results])
+
+    def __repr__(self): return f'Comparison({self.verdict})'
 
     def table(self): return comparison_table(self)
 

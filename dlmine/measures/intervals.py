@@ -47,6 +47,7 @@ class Prepared:
     sums: dict[str, Callable]           # name -> Sums
     curves: dict[str, Callable]         # name -> function of a Curve
     others: dict[str, Callable]         # name -> function of row weights
+    names: tuple[str, ...]              # all of them, in the order asked for
     ranking: object = None              # shared by the curves
 
     def values(self,
@@ -57,7 +58,8 @@ class Prepared:
         if self.curves:
             seen = curve(self.ranking, weights)
             found |= {name: function(seen) for name, function in self.curves.items()}
-        return found | {name: function(weights) for name, function in self.others.items()}
+        found |= {name: function(weights) for name, function in self.others.items()}
+        return {name: found[name] for name in self.names}
 
 
 def by_repeating(function: Callable,  # (target, scores) -> float
@@ -77,18 +79,20 @@ def prepare(metrics,    # a kind ('binary', …), names, Metrics, or {name: func
     if isinstance(metrics, str) and metrics in ('binary', 'multiclass', 'regression'): metrics = metrics_for(metrics, cost_matrix=options.get('cost_matrix'))
     if isinstance(metrics, (str, Metric)): metrics = [metrics]
     named = metrics if isinstance(metrics, dict) else {getattr(m, 'name', m): m for m in metrics}
-    sums, curves, others = {}, {}, {}
+    sums, curves, others, names = {}, {}, {}, []
     for name, metric in named.items():
         if callable(metric):
+            names.append(name)
             weighted = 'weights' in inspect.signature(metric).parameters
             others[name] = (lambda weights=None, f=metric: float(f(target, scores, weights=weights))) if weighted else by_repeating(metric, target, scores)
             continue
         metric = metric if isinstance(metric, Metric) else find_metric(metric)
+        names.append(metric.name)
         chosen = {key: options[key] for key in metric.options if options.get(key) is not None}
         if metric.style == 'sums': sums[metric.name] = metric.build(target, scores, **chosen)
         elif metric.style == 'curve': curves[metric.name] = lambda seen, m=metric, o=chosen: m.build(seen, **o)
         else: others[metric.name] = metric.build(target, scores, **chosen)
-    return Prepared(sums, curves, others, rank(*check_binary(target, scores)) if curves else None)
+    return Prepared(sums, curves, others, tuple(names), rank(*check_binary(target, scores)) if curves else None)
 
 # %% ../../nbs/00_measures/10_intervals.ipynb #08df4d59
 def resampled_values(prepared: Prepared,     # from `prepare`
@@ -162,6 +166,8 @@ class Intervals(dict):
     def as_dict(self) -> dict:
         "Plain numbers for JSON."
         return {name: interval.as_dict() for name, interval in self.items()}
+
+    def __repr__(self): return ', '.join(f'{name} {interval}' for name, interval in self.items())
 
     def _repr_html_(self):
         shown = self.table()

@@ -138,7 +138,7 @@ def profile_levels(column,              # an Arrow column
     return LevelProfile(tuple(levels), listed_counts, sum(counts.values()) - sum(listed_counts), nulls)
 
 # %% ../../nbs/00_measures/30_profile.ipynb #7fc3c23a
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Profile:
     "The profile of each column of a table."
     columns: dict[str, NumberProfile | LevelProfile]
@@ -163,6 +163,8 @@ class Profile:
             return Profile({name: _read(column) for name, column in plain['columns'].items()}, plain['rows'], plain['bins'])
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise DataError(f"This is not a profile ({type(error).__name__}: {error}). Use the text that Profile.to_json wrote.") from error
+
+    def __repr__(self): return f'Profile({len(self.columns)} columns of {self.rows:,} rows)'
 
     def table(self):
         "A pandas table: one row a column."

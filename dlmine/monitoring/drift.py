@@ -85,7 +85,7 @@ def note_of(found: Distances) -> str:
     return '; '.join(notes)
 
 # %% ../../nbs/07_monitoring/10_drift.ipynb #58cce664
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Drift:
     "The change of every column, ranked: the strongest first."
     columns: tuple[ColumnDrift, ...]
@@ -117,6 +117,8 @@ class Drift:
                     limits=list(self.limits), verdict=self.verdict, columns=len(self.columns), drifted=list(self.drifted),
                     by_nature=[c.column for c in self.columns if c.verdict == 'by nature'],
                     prediction=plain_row(self.prediction) if self.prediction else None, by_column={c.column: plain_row(c) for c in rows if c is not self.prediction})
+
+    def __repr__(self): return f'Drift({self.headline})'
 
     def table(self): return drift_table(self)
 

@@ -40,6 +40,13 @@ def test_ks_equals_scipy_on_many_rows(kind, shift):
     assert ours.ks(one, two) == pytest.approx((theirs.statistic, theirs.pvalue), abs=1e-9)
 
 
+@pytest.mark.parametrize('rows', [5000, 20_000, 150_000])
+def test_p_value_of_many_rows_equals_scipy(rows):
+    for z in np.concatenate([np.linspace(.3, 4, 40), [1.4832, 1.4833, 19.3]]):
+        gap = z / np.sqrt(rows)
+        assert ours.ks_p_value(gap, 2 * rows, 2 * rows) == pytest.approx(stats.kstwo.sf(gap, rows), abs=1e-11)
+
+
 def test_missing_infinite_and_mixed_types():
     one, two = np.array([1, np.nan, np.inf, -np.inf, 3]), np.array([2, 3, 4])
     theirs = stats.ks_2samp(one[~np.isnan(one)], two, method='asymp')
