@@ -75,7 +75,8 @@ def _compact(text: str) -> str:
     text = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", text, flags=re.S)
     text = re.sub(r"<[^>]+>", lambda tag: re.sub(r"(\d+\.\d{2})\d+", r"\1", tag[0]), text)
     text = re.sub(r' id="(?:figure|axes|matplotlib\.axis|xtick|ytick|patch|line2d|text|legend|PathCollection|LineCollection|FillBetweenPolyCollection|PolyCollection|QuadMesh)_\d+"', "", text)
-    return re.sub(r"\s*\n\s*", "\n", text).strip()
+    text = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", text, flags=re.S)  # a style element would restyle the whole page
+    return re.sub(r">\s+<", "><", re.sub(r"\s+", " ", text)).strip()
 
 
 def _own_ids(text: str) -> str:
@@ -96,7 +97,7 @@ def figure_svg(
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     text = _own_ids(_compact(buffer.getvalue())).replace(INK, "currentColor")
     label = f' role="img" aria-label="{html.escape(alt, quote=True)}"' if alt else ' role="img"'
-    return text.replace("<svg", f'<svg class="dlmine-figure"{label} style="max-width:100%;height:auto"', 1)
+    return text.replace("<svg", f'<svg class="dlmine-figure"{label} style="max-width:100%;height:auto;stroke-linejoin:round;stroke-linecap:butt"', 1)
 
 # %% ../../nbs/00_core/30_plots.ipynb #24774b73
 @dataclass(frozen=True)

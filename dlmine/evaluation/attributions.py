@@ -139,7 +139,7 @@ def explain_by_gradients(
     return found, from_average
 
 # %% ../../nbs/05_evaluation/30_attributions.ipynb #6d4d38e0
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Attributions:
     "Parts of scores by raw column, for a sample of rows and for the riskiest."
 
@@ -211,6 +211,9 @@ class Attributions:
     def evidence(self) -> Evidence:
         "For the run's record: importance only, no row of a person."
         return Evidence("evaluation.attributions", self.name, "noted", self.figures, notes=self.sentence())
+
+    def __repr__(self) -> str:
+        return f"Attributions of {self.name}: {self.sentence()}"
 
     def _repr_html_(self) -> str:
         rows = [{"row": str(one["row"]), "score": one["score"], "because": "; ".join(html.escape(value) for name, value in one.items() if name.startswith("reason"))} for one in self.table().to_dict("records")]

@@ -52,7 +52,7 @@ def _resample(number, target, scores, cluster, bins: int, resamples: int, seed: 
     return [drawn.sum(2).astype(float), drawn[:, :, 1].astype(float)]
 
 # %% ../../nbs/05_evaluation/00_calibration.ipynb #1294c03d
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Calibration:
     "How well the scores of a binary model keep their promise."
 
@@ -92,6 +92,9 @@ class Calibration:
     def evidence(self) -> Evidence:
         "For the run's record."
         return Evidence("evaluation.calibration", self.name, "noted", self.figures, notes=self.sentence())
+
+    def __repr__(self) -> str:
+        return f"Calibration of {self.name}: {self.sentence()}"
 
     def _repr_html_(self) -> str:
         return f"<p>{self.sentence()}</p>{self.plot().svg}"

@@ -67,7 +67,7 @@ def _sketch(kind: str, target, scores, classes=None) -> dict:
     return {"predicted": [float(scores[part].mean()) for part in parts], **{name: [float(np.quantile(target[part], level)) for part in parts] for name, level in (("low", 0.1), ("middle", 0.5), ("high", 0.9))}}
 
 # %% ../../nbs/05_evaluation/10_quality.ipynb #932a570d
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Quality:
     "How good a model is on one set of rows: every metric with its interval and its baseline."
 
@@ -109,6 +109,9 @@ class Quality:
     def evidence(self) -> Evidence:
         "For the run's record."
         return Evidence("evaluation.quality", self.name, "noted", self.figures, notes=self.sentence())
+
+    def __repr__(self) -> str:
+        return f"Quality of {self.name}: {self.sentence()}"
 
     def _repr_html_(self) -> str:
         rows = [{"metric": _label(self, name), "value": _number(one.value), "interval": f"{_number(one.lower)} to {_number(one.upper)}", "without a model": _number(self.baseline.get(name)), "better": METRICS[name].better} for name, one in sorted(self.intervals.items(), key=lambda item: item[0] != self.main)]

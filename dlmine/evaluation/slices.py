@@ -182,7 +182,7 @@ def _judge(inside, target, scores, cluster, groups: int, measure, level: float) 
     return dict(value=value, lower=value - width * alone, upper=value + width * alone, rest=rest, effect=effect, effect_lower=effect - width * apart, effect_upper=effect + width * apart, p_value=p_value)
 
 # %% ../../nbs/05_evaluation/20_slices.ipynb #2f6d0a93
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Slices:
     "All slices that were judged, worst first."
 
@@ -239,6 +239,9 @@ class Slices:
         "For the run's record."
         verdict = "warning" if self.findings else "noted"
         return Evidence("evaluation.slices", self.name, verdict, self.figures, notes=self.sentence())
+
+    def __repr__(self) -> str:
+        return f"Slices of {self.name}: {self.sentence()}"
 
     def _repr_html_(self) -> str:
         rows = [{"slice": one.name, "kind": "protected" if one.protected else "segment", "rows": one.rows, "came": one.observed, "promised": one.predicted, LABELS[self.metric]: f"{one.value:.3f} ({one.lower:.3f}–{one.upper:.3f})",

@@ -162,7 +162,7 @@ def cut_svg(
     x = _across(min(max(threshold, 0), 1))
     for end in sorted({TOP + HEIGHT, bottom}):
         parts.append(f'<path d="M{x:.1f} {end - HEIGHT}V{end}" stroke="{PALETTE[3]}" stroke-width="1.6"/>')
-    label = html.escape(f"Precision, recall and worth against the cut; chosen cut {threshold:.3f}", quote=True)
+    label = html.escape(f"Precision, recall{' and worth' if curves.worth else ''} against the cut; chosen cut {threshold:.3f}", quote=True)
     return f'<svg class="dlmine-figure" role="img" aria-label="{label}" viewBox="0 0 {WIDTH} {bottom + 40:.0f}" width="{WIDTH}" style="max-width:100%;height:auto" font-family="sans-serif" font-size="11.5">{"".join(parts)}</svg>'
 
 # %% ../../nbs/05_evaluation/90_threshold.ipynb #a056699c

@@ -180,7 +180,7 @@ def _from_lineage(lineage) -> tuple[list, list]:
     return [], [Risk("low", "Cannot be reproduced as it stands", text, "Keep the training's data and lock file, or train again with today's.")]
 
 # %% ../../nbs/08_governance/10_dossier.ipynb #5fc8ad73
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Dossier:
     "The verdict on a model in use, with its reasons."
 
@@ -222,6 +222,9 @@ class Dossier:
         "For the run's record."
         verdict = {VERDICTS[0]: "passed", VERDICTS[1]: "warning", VERDICTS[2]: "failed"}[self.verdict]
         return Evidence("governance.dossier", self.name, verdict, self.figures, notes=self.headline)
+
+    def __repr__(self) -> str:
+        return f"Dossier of {self.name}: {self.headline}"
 
     def _repr_html_(self) -> str:
         return dossier_html(self)

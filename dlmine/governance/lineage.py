@@ -77,7 +77,7 @@ def trace_training(
     }
 
 # %% ../../nbs/08_governance/00_lineage.ipynb #9c1ab4a3
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Lineage:
     "The path from the data to the model in use."
 
@@ -131,6 +131,9 @@ class Lineage:
     def evidence(self) -> Evidence:
         "For the run's record."
         return Evidence("governance.lineage", self.name, "warning" if self.changes else "noted", self.figures, notes=self.sentence())
+
+    def __repr__(self) -> str:
+        return f"Lineage of {self.name}: {self.sentence()}"
 
     def _repr_html_(self) -> str:
         rows = [{"station": station, "fact": name.replace("_", " "), "value": _say(value)} for station, facts in self.steps.items() for name, value in facts.items()]

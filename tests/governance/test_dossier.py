@@ -1,0 +1,102 @@
+"The dossier: the worst finding decides, nothing unmeasured passes, plain words first."
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from dlmine.core.evidence import Evidence, Finding, Verification
+from dlmine.evaluation.calibration import Calibration
+from dlmine.evaluation.quality import GateResult, GateResults, Quality
+from dlmine.evaluation.slices import Slice, Slices
+from dlmine.governance.dossier import VERDICTS, decide, is_better_than_none, say_quality
+from dlmine.measures.intervals import Interval
+
+WHOLE = Verification((), (), {"records": 5})
+STEADY = SimpleNamespace(evidence=lambda: Evidence("monitoring.drift", "x", "passed", notes="Nothing moved."))
+MOVED = SimpleNamespace(evidence=lambda: Evidence("monitoring.drift", "x", "warning", notes="2 of 9 columns moved."))
+
+
+def quality(value=0.7, lower=0.66, upper=0.74, metric="roc_auc", known=0.5, **more):
+    return Quality("m", "binary", 1000, 50, {metric: Interval(value, lower, upper), **more.pop("intervals", {})}, {metric: known, **more.pop("baseline", {})}, metric, 0.1, "EUR")
+
+
+def gates(passed=True):
+    return GateResults("m", (GateResult("roc_auc", "lower", 0.66, ">=", 0.6 if passed else 0.9, passed),))
+
+
+def calibration(error=0.01):
+    return Calibration("m", 1000, 50, error, error * 0.9, error * 1.1, 0.25, 0.22)
+
+
+def slices(protected=False, p=0.001):
+    one = Slice("sex", "is Female", protected, 300, 0.2, 0.2, 0.6, 0.55, 0.65, 0.75, -0.15, -0.2, -0.1, p, p)
+    return Slices("m", "roc_auc", "higher", 0.7, (one,), 0, 0.95, 0.02)
+
+
+def judge(**changes):
+    given = dict(quality=quality(), gates=gates(), drift=STEADY, calibration=calibration(), slices=slices(p=0.9), verification=WHOLE) | changes
+    return decide(given.pop("quality"), given.pop("gates"), **given)
+
+
+def test_all_good_may_stay():
+    one = judge()
+    assert one.verdict == VERDICTS[0] and one.passed and one.risks == () and 3 <= len(one.reasons) <= 5 and one.evidence().verdict == "passed"
+    assert one.reasons[0].topic == "quality"
+
+
+@pytest.mark.parametrize("changes", [
+    dict(verification=Verification((Finding("log", "entry 3 was changed"),), (), {})),
+    dict(gates=gates(False)),
+    dict(quality=quality(0.52, 0.47, 0.57)),
+])  # fmt: skip
+def test_any_of_three_ends_it(changes):
+    one = judge(**changes)
+    assert one.verdict == VERDICTS[2] and not one.passed and one.evidence().verdict == "failed"
+    assert one.risks[0].severity == "high" and one.reasons[0].state == "bad" and "must not stay" in one._repr_html_()
+
+
+@pytest.mark.parametrize("changes", [
+    dict(drift=MOVED), dict(drift=None), dict(slices=None), dict(verification=None), dict(calibration=calibration(0.2)), dict(slices=slices(True)), dict(gates=GateResults("m", ())),
+    dict(quality=quality(intervals={"money": Interval(-1, -2, -0.5)}, baseline={"money": 0})),
+    dict(quality=quality(intervals={"money": Interval(1, -1, 3)}, baseline={"money": 0})),
+])  # fmt: skip
+def test_each_of_these_brings_conditions(changes):
+    one = judge(**changes)
+    assert one.verdict == VERDICTS[1] and one.passed and one.risks and one.actions and one.evidence().verdict == "warning"
+
+
+def test_a_weak_segment_is_a_note_a_weak_protected_group_is_not():
+    assert judge(slices=slices(False)).verdict == VERDICTS[0]
+    high = judge(slices=slices(True), card=SimpleNamespace(risk_tier="high", name="m"))
+    assert high.risks[0].severity == "high" and high.verdict == VERDICTS[1]
+
+
+def test_reasons_are_few_the_worst_first_and_quality_is_always_there():
+    one = judge(drift=MOVED, calibration=calibration(0.2), slices=slices(True), quality=quality(intervals={"money": Interval(1, -1, 3)}, baseline={"money": 0}), gates=gates(False), verification=Verification((Finding("log", "x"),), (), {}))
+    states = [reason.state for reason in one.reasons]
+    assert len(one.reasons) == 5 and any(reason.topic == "quality" for reason in one.reasons) and states[:2] == ["bad", "bad"]
+
+
+def test_plain_words():
+    assert "70 times in 100 (between 66 and 74" in say_quality(quality())
+    assert "typically off by 3.2" in say_quality(quality(3.2, 3, 3.5, "rmse", 9.0)) and "the average for everyone is off by 9" in say_quality(quality(3.2, 3, 3.5, "rmse", 9.0))
+    assert "67 rows in 100" in say_quality(quality(0.67, 0.6, 0.7, "accuracy", 0.4))
+    assert "lower is better" in say_quality(quality(0.4, 0.3, 0.5, "log_loss", 0.6))
+    for word in ("AUC", "Jensen", "Kolmogorov", "p-value", "ECE"):
+        assert word not in "".join(reason.text for reason in judge().reasons)
+
+
+@pytest.mark.parametrize("one, expected", [(quality(0.7, 0.51), True), (quality(0.7, 0.5), False), (quality(0.7, float("nan")), None), (quality(3, 2, 4, "rmse", 5), True), (quality(3, 2, 6, "rmse", 5), False)])
+def test_better_than_none_asks_the_unfavourable_end(one, expected):
+    assert is_better_than_none(one) is expected
+
+
+def test_texts_from_outside_are_never_markup():
+    card = SimpleNamespace(name="<b>", owner="<i>", purpose="<script>", risk_tier="low")
+    text = judge(card=card, facts={"window": "<u>"})._repr_html_()
+    assert not any(tag in text for tag in ("<script>", "<i>", "<u>"))
+
+
+def test_the_page_asks_nobody_and_is_small():
+    text = judge(drift=MOVED, slices=slices(True))._repr_html_()
+    assert "http" not in text and "url(" not in text and len(text) < 20_000 and np.all([word in text for word in ("Why", "Open risks", "What to do next")])
