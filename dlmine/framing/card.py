@@ -88,8 +88,10 @@ class Card(Part):
     def to_yaml(self, comments: dict | None = None) -> str:
         "YAML with comments (its own, unless others are given) that reads back as the same card"
         said = {"version": self.version, **_plain(self.model_dump(by_alias=True, exclude_defaults=True))}
-        ordered = {field.alias or name: said[name] for name, field in type(self).model_fields.items() if name in said}
-        return write_card_text(ordered, self._comments if comments is None else comments)
+        comments = self._comments if comments is None else comments
+        commented = {path[0] for path in comments if path} & type(self).model_fields.keys()
+        said = {**_plain({name: value for name, value in self.model_dump(by_alias=True).items() if name in commented and value is not None}), **said}
+        return write_card_text({name: said[name] for name in type(self).model_fields if name in said}, comments)
 
     def _repr_html_(self) -> str:
         return card_table(self)

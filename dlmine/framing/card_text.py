@@ -102,9 +102,16 @@ def read_card_text(text: str,  # the YAML of a card
 def _flow(value: object) -> str:
     "A value on one line of YAML"
     text = yaml.dump(value, Dumper=_Writer, default_flow_style=True, allow_unicode=True, width=10**6, sort_keys=False)
-    return text.removesuffix("\n").removesuffix("\n...").strip()
+    return text.removesuffix("\n").removesuffix("\n...")
 
-def _comment(text: str, indent: str, width: int = 110) -> list:
+def _text(writer: _Writer, value: str):
+    "Text in which a line ends, or a blank is no plain blank, is written with escapes"
+    unusual = re.search(r"[\n\r\x85\xa0\u2028\u2029\ufeff]", value)
+    return writer.represent_scalar("tag:yaml.org,2002:str", value, style='"' if unusual else None)
+
+_Writer.add_representer(str, _text)
+
+def _comment(text: str, indent: str, width: int = 126) -> list:
     "Comment lines, wrapped"
     import textwrap
     return [f"{indent}# {line}".rstrip() for part in text.split("\n") for line in (textwrap.wrap(part, width - len(indent)) or [""])]
@@ -123,7 +130,6 @@ def _block(value: object, path: tuple, comments: dict, indent: str) -> list:
             below = _block(item, place, comments, indent + "  ")
             if head == "-" and not below[0].lstrip().startswith("#"): lines += [f"{indent}- {below[0].lstrip()}", *below[1:]]
             else: lines += [f"{indent}{head}", *below]
-        elif "\n" in flat: lines.append(f"{indent}{head} {_flow(str(item).replace(chr(10), ' '))}")
         else: lines.append(f"{indent}{head} {flat}")
     return lines if lines or not has_comments else [f"{indent}{{}}"]
 

@@ -171,7 +171,8 @@ def look_for_leaks(table: pa.Table, target: Target, descriptions: tuple, skip: s
     amounts, measure = target.kind == "regression", "R²" if target.kind == "regression" else "AUC"
     perfect, strong = (0.999, 0.95) if amounts else (0.995, 0.9)
     exclude, findings, honest = {}, [], []
-    for signal in find_signals(table, target, kinds):
+    signals = find_signals(table, target, kinds)
+    for signal in signals:
         figure = f"alone it predicts the target with {measure} {signal.strength:.3f}"
         if signal.renames or signal.strength >= perfect and table.num_rows >= 200:
             exclude[signal.column] = f"leak: {'its values stand one to one for the classes' if signal.renames else figure}"
@@ -180,9 +181,16 @@ def look_for_leaks(table: pa.Table, target: Target, descriptions: tuple, skip: s
             findings.append(Finding("suspicious", signal.column, f"{figure[0].upper()}{figure[1:]}. Kept; exclude it if it becomes known only after the prediction."))
             honest.append(signal.strength)
         else: honest.append(signal.strength)
+    findings += [Finding("suspicious", signal.column, f"Its name resembles the leak {leak!r}, and alone it predicts the target with {measure} {signal.strength:.3f}. Kept; exclude it if it becomes known only after the prediction.")
+                 for signal in signals for leak in _resembled(signal.column, exclude) if signal.strength >= (0.02 if amounts else 0.55) and signal.column not in {finding.column for finding in findings}]
     if exclude and len(exclude) == len(kinds):  # nothing else would be left to learn from
         exclude, findings = {}, [Finding("suspicious", finding.column, finding.text.replace("Excluded: such a column is usually written after the fact", "Kept, because no other column is left; check when it becomes known")) for finding in findings]
     return exclude, findings, max(honest, default=0.0 if amounts else 0.5)
+
+def _resembled(name: str, leaks: dict) -> list:
+    "The first leak that shares a word of at least three letters with a name, such as dep_delay with arr_delay"
+    words = {word for word in re.split(r"[\W_]+", name.casefold()) if len(word) >= 3}
+    return [leak for leak in leaks if words & set(re.split(r"[\W_]+", leak.casefold()))][:1]
 
 # %% ../../nbs/01_framing/40_proposal.ipynb #329ee866
 def look_at_columns(table: pa.Table, target: Target, descriptions: tuple) -> list:

@@ -112,12 +112,11 @@ def draw(labels: np.ndarray,  # int64 (n,): rows of the same label are divided a
     return side
 
 def _by_lot(rows: int, labels: np.ndarray | None, valid: float, test: float, seed: int) -> np.ndarray:
-    "A draw for each class apart; in tiny tables, an empty side takes a row from the largest"
+    "A draw for each class apart; in tiny tables an empty side is given a row of another"
     side = draw(np.zeros(rows, np.int64) if labels is None else labels, valid, test, seed)
     for empty in (2, 1):
         if rows < 3 or (side == empty).any(): continue
-        counts = np.bincount(side, minlength=3)
-        donor = np.flatnonzero(side == max((2, 1, 0), key=counts.__getitem__))
+        donor = np.flatnonzero(side == (2 if empty == 1 and (side == 2).sum() > 1 else 0))
         common = donor if labels is None else donor[labels[donor] == np.argmax(np.bincount(labels[donor]))]
         side[common[-1]] = empty
     return side

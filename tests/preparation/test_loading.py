@@ -1,0 +1,94 @@
+"""Loading a card's data: real data sets, samples, windows, and what is refused"""
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from dlmine.core.errors import CardError, DataError
+from dlmine.framing.card import load_card, parse_card
+from dlmine.preparation.loading import cluster_codes, load_data
+
+USECASES = Path(__file__).parents[2] / "usecases"
+AFTER = {"dep_time", "dep_delay", "arr_time", "arr_delay", "air_time"}
+
+
+@pytest.fixture(scope="module")
+def flights():
+    return load_data(load_card(USECASES / "flights.yml"), rows=20_000)
+
+
+def test_flights_know_no_future(flights):
+    assert not AFTER & {name for name, _ in flights.plan.features} and AFTER < set(flights.table.column_names)
+    times = flights.table["scheduled_departure"].to_numpy()
+    assert times[flights.split.train].max() < np.datetime64("2013-09-01") <= times[flights.split.valid].min()
+    assert times[flights.split.valid].max() < np.datetime64("2013-10-01") <= times[flights.split.test].min()
+    assert (times[flights.current] >= np.datetime64("2013-12-01")).all() and len(flights.current) > 500
+    assert flights.rows_read == 327_346 and not flights.plan.trend and not flights.plan.yearly
+
+
+def test_a_sample_repeats_and_keeps_proportions(flights):
+    again = load_data(load_card(USECASES / "flights.yml"), rows=20_000)
+    assert again.table.equals(flights.table) and again.sha256 == flights.sha256
+    shares = [len(side) / flights.table.num_rows for side in flights.split]
+    np.testing.assert_allclose(shares, np.array([217_600, 27_100, 82_600]) / 327_346, atol=0.01)
+    days = flights.table["day"].to_numpy()
+    assert all(len(np.unique(flights.cluster[days == day])) == 1 for day in np.unique(days)[:20]) and len(np.unique(flights.cluster)) == len(np.unique(days))
+
+
+def test_adult_as_given():
+    data = load_data(load_card(USECASES / "adult.yml"))
+    assert len(data.split.test) == 16_281 and len(data.split.train) + len(data.split.valid) == 32_561
+    assert data.classes == ("<=50K", ">50K") and data.kind == "binary" and data.cluster is None and data.k == 1000
+    assert "final_weight" not in {name for name, _ in data.plan.features} and abs(data.outcomes("valid").mean() - data.outcomes("train").mean()) < 0.001
+
+
+def card(tmp_path, text="", more="", split="{kind: random}", task="classification"):
+    lines = text or "when,y,x,who\n" + "\n".join(f"2024-{i % 12 + 1:02d}-{i % 28 + 1:02d},{'ab'[i % 3 == 0]},{i * 7 % 13},{i % 9}" for i in range(120))
+    (tmp_path / "table.csv").write_text(lines)
+    (tmp_path / "card.yml").write_text(f"name: example\nsources: [{{location: table.csv}}]\ntarget: y\ntask: {task}\nsplit: {split}\n{more}")
+    return load_card(tmp_path / "card.yml")
+
+
+@pytest.mark.parametrize("kind, more, split, said", [
+    (CardError, "segments: [whoo]", "{kind: random}", "'whoo' .segments: in the card. is not in the data. Did you mean 'who'"),
+    (CardError, "time: whenn", "{kind: random}", "Did you mean 'when'"),
+    (CardError, "columns: {xx: numeric}", "{kind: random}", "columns: in the card"),
+    (DataError, "time: when", "{kind: time, valid_from: 2024-06-01, test_from: 2030-01-01}", "test side empty.*2024-01-01"),
+    (DataError, "time: when\ncurrent: {from: 2030-01-01, to: 2030-02-01}", "{kind: random}", "current window holds no rows.*data runs from 2024-01-01"),
+    (DataError, "access: governed", "{kind: random}", "access: governed"),
+    (DataError, "modality: {kind: text, column: x}", "{kind: random}", "modality: text"),
+    (DataError, "", "{kind: given, column: who, train: 1, test: 77}", "The column holds"),
+])
+def test_refused(kind, more, split, said, tmp_path):
+    with pytest.raises(kind, match=said): load_data(card(tmp_path, more=more, split=split))
+
+
+@pytest.mark.parametrize("content, said", [(b"", "empty"), (b"y,x\n", "no rows|only"), (b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" * 40, "binary|cannot|not")])
+def test_files_without_a_table(content, said, tmp_path):
+    found = card(tmp_path)
+    (tmp_path / "table.csv").write_bytes(content)
+    with pytest.raises(DataError, match=said): load_data(found)
+
+
+def test_a_training_side_with_one_outcome_is_refused(tmp_path):
+    text = "when,y\n" + "\n".join(f"2024-01-{i + 1:02d},{'b' if i > 20 else 'a'}" for i in range(30))
+    with pytest.raises(DataError, match="training rows have the same outcome"): load_data(card(tmp_path, text, "time: when", "{kind: time, valid_from: 2024-01-20, test_from: 2024-01-25}"))
+
+
+def test_governed_data_asks_for_a_permit(tmp_path):
+    asked = []
+    data = load_data(card(tmp_path, more="access: governed"), permit=lambda governed: asked.append(governed.name))
+    assert asked == ["example"] and data.table.num_rows == 120
+
+
+def test_moments_cluster_by_day():
+    times = pa.array(np.array(["2024-01-01T05:00", "2024-01-01T23:00", "2024-01-02T00:00", "NaT"], "datetime64[us]"))
+    assert cluster_codes(pa.table({"t": times}), "t").tolist() == [0, 0, 1, 2]
+
+
+def test_the_notes_say_what_was_left_out(tmp_path):
+    text = "y,x\n" + "\n".join(f"{'' if i % 10 == 0 else 'ab'[i % 2]},{i}" for i in range(100))
+    data = load_data(card(tmp_path, text))
+    assert data.rows_read == 100 and data.table.num_rows == 90 and any("10 of 100 rows have no outcome" in note for note in data.notes)
+    assert data.lineage()["rows_used"] == 90 and len(data.sha256) == 64
