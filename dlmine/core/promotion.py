@@ -180,7 +180,7 @@ def move(
         if not promotion.reasons:
             registry._set_alias(name, alias, candidate.version)
             promotion = Promotion(**{**vars(promotion), "moved": True})
-        if own:
+        if own and not run.is_headless:
             run.stop("failed" if promotion.reasons else "passed", promotion.reasons, str(promotion))
             run.finish()
     return promotion

@@ -201,11 +201,12 @@ def start_run(
         if not (folder / "run.json").is_file():
             raise DataError(f"DLMINE_RUN names {folder}, which holds no run.json. Start the template with dlmine run, or unset DLMINE_RUN.")
     else:
-        run_id = f"{Path(template).stem}-{datetime.now(timezone.utc):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+        run_id = f"{datetime.now(timezone.utc):%Y%m%d-%H%M%S}-{Path(template).stem}-{secrets.token_hex(3)}"
         folder = settings.path("private", run_id)
         started = {"run_id": run_id, "template": template, "started": _now(), "actor": who(settings).name, "role": who(settings).role, "parameters": parameters or {}, "state": "running"}
         write_atomic(folder / "run.json", canonical_json(redactor_of_process(settings.tracking_uri).data(started)))
     context = {"card": getattr(card, "name", "") or "", "card_hash": getattr(card, "hash", "") or "", "code_version": code_version(), "parameters": parameters or {}}
+    context = {**context, **{name: value for name, value in _read(folder / "context.json").items() if not context.get(name)}}   # joined twice: what is known stays
     write_atomic(folder / "context.json", canonical_json(redactor_of_process(settings.tracking_uri).data(context)))
     return Run(folder, settings, card)
 

@@ -71,7 +71,7 @@ def test_the_story_of_a_champion(place):
 def test_without_a_run_the_move_is_one(place):
     assert move("shadow", "tiny", 2, settings=place).moved
     found = find_evidence(place, "core.promotion", subject="tiny: shadow")[-1]
-    assert found.run_id.startswith("promotion-") and (place.workspace / "runs" / found.run_id / "evidence.json").exists() and verify(place).ok
+    assert "-promotion-" in found.run_id and (place.workspace / "runs" / found.run_id / "evidence.json").exists() and verify(place).ok
 
 
 def test_a_release_swapped_for_another_is_refused(place, tmp_path):

@@ -163,6 +163,8 @@ def test_headless_the_runner_publishes(own_workspace, monkeypatch):
     monkeypatch.setenv("DLMINE_RUN", str(folder))
     run = start_run("retrain", CARD, settings=settings)
     assert run.run_id == "retrain-1" and run.folder == folder
+    start_run("retrain", settings=settings)                    # joined once more, without the card: it stays known
+    assert json.loads((folder / "context.json").read_text())["card_hash"] == "c0ffee"
     run.record(Evidence("evaluation.gates", "net", "failed"))
     assert run.stop("failed", "a gate said no")["reasons"] == ["a gate said no"]
     assert run.finish() is None and not list(own_workspace.glob("runs/*"))
