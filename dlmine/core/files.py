@@ -21,8 +21,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import numpy as np
-
 from .errors import DataError, StorageError
 
 # %% ../../nbs/00_core/05_files.ipynb #412fd404
@@ -125,15 +123,14 @@ def locked(
 def _plain(value):
     "The value as None, bool, int, float, str, list or dict; raises DataError for anything without one clear form"
     if value is None or isinstance(value, (str, bool)): return value
-    if isinstance(value, (np.bool_, np.integer, np.floating)): value = value.item()
+    if type(value).__module__ == "numpy": value = value.astype("datetime64[us]").item() if type(value).__name__ == "datetime64" else value.tolist()
+    if value is None or isinstance(value, (str, bool)): return value
     if isinstance(value, (bool, int)): return int(value) if not isinstance(value, bool) else value
     if isinstance(value, float): return float(value) if math.isfinite(value) else None
-    if isinstance(value, np.ndarray): return _plain(value.tolist())
     if isinstance(value, Mapping): return {_key(key): _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)): return [_plain(item) for item in value]
     if isinstance(value, (set, frozenset)): return sorted((_plain(item) for item in value), key=lambda item: (str(type(item)), item))
     if isinstance(value, (datetime.date, datetime.time)): return value.isoformat()
-    if isinstance(value, np.datetime64): return _plain(value.astype("datetime64[us]").item())
     if isinstance(value, (decimal.Decimal, Path)): return str(value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
@@ -195,6 +192,7 @@ def _type_name(kind) -> str:
 # %% ../../nbs/00_core/05_files.ipynb #476999ba
 def _column_bytes(column) -> Iterator[bytes]:
     "The content of one decoded column as three byte strings: which values are there, the lengths of texts, the values"
+    import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc
     array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
@@ -223,8 +221,9 @@ def hash_table(
     return digest.hexdigest()
 
 # %% ../../nbs/00_core/05_files.ipynb #9821c2e0
-def _mix(numbers: np.ndarray) -> np.ndarray:
+def _mix(numbers: "np.ndarray") -> "np.ndarray":
     "splitmix64's finaliser: spreads every bit of a uint64 over all others"
+    import numpy as np
     with np.errstate(over="ignore"):
         numbers = numbers + np.uint64(0x9E3779B97F4A7C15)
         numbers = (numbers ^ (numbers >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -235,8 +234,9 @@ def _text_hash(text: str | bytes) -> int:
     "64 bits of BLAKE2b"
     return int.from_bytes(hashlib.blake2b(text.encode() if isinstance(text, str) else text, digest_size=8).digest(), "little")
 
-def _number_bits(values: np.ndarray) -> np.ndarray:
+def _number_bits(values: "np.ndarray") -> "np.ndarray":
     "Whole numbers as int64 bits, others as float64 bits, so that 3 and 3.0 agree"
+    import numpy as np
     if values.dtype.kind in "bui": return values.astype(np.int64 if values.dtype.kind != "u" else np.uint64).view(np.uint64)
     values = values.astype(np.float64)
     whole = np.isfinite(values) & (np.abs(values) < 2.0**53) & (values == np.trunc(values))
@@ -245,31 +245,33 @@ def _number_bits(values: np.ndarray) -> np.ndarray:
     return bits
 
 # %% ../../nbs/00_core/05_files.ipynb #3ef4782f
-_NULL = np.uint64(0x5EED0F0A11C0DE00)
+_NULL = 0x5EED0F0A11C0DE00  # the hash of a missing value
 
-def _cell_hashes(column) -> np.ndarray:
+def _cell_hashes(column) -> "np.ndarray":
     "One uint64 for each value of a column; missing values and NaN share one"
+    import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc
     if pa.types.is_temporal(column.type) and not pa.types.is_time(column.type) and not pa.types.is_duration(column.type):
         column = pc.cast(pc.cast(column, pa.timestamp("us", getattr(column.type, "tz", None)), safe=False), pa.int64())
     column = _decoded(column)
-    if pa.types.is_null(column.type): return np.full(len(column), _NULL)
+    if pa.types.is_null(column.type): return np.full(len(column), _NULL, np.uint64)
     if pa.types.is_large_string(column.type) or pa.types.is_large_binary(column.type):
         encoded = (column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column).dictionary_encode()
         encoded = encoded.combine_chunks() if isinstance(encoded, pa.ChunkedArray) else encoded
         levels = np.fromiter((_text_hash(text) for text in encoded.dictionary.to_pylist()), np.uint64, len(encoded.dictionary))
         codes = pc.fill_null(encoded.indices, len(levels)).to_numpy(zero_copy_only=False)
-        return np.append(levels, _NULL)[codes]
+        return np.append(levels, np.uint64(_NULL))[codes]
     values = pc.fill_null(column, pa.scalar(0).cast(column.type)).to_numpy()
     missing = ~column.is_valid().to_numpy() | (np.isnan(values) if values.dtype.kind == "f" else False)
-    return np.where(missing, _NULL, _mix(_number_bits(values)))
+    return np.where(missing, np.uint64(_NULL), _mix(_number_bits(values)))
 
 def hash_rows(
     table,  # pa.Table with n rows
     columns: list[str] | None = None,  # columns that make up a row; None for all
-) -> np.ndarray:  # uint64 (n,)
+) -> "np.ndarray":  # uint64 (n,)
     "A 64-bit content hash for each row, the same on every machine, independent of the order of rows and columns and of number types"
+    import numpy as np
     total = np.zeros(table.num_rows, np.uint64)
     with np.errstate(over="ignore"):
         for name in table.column_names if columns is None else columns:
