@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from ..core.errors import DataError
+from ..core.errors import DataError, listed, nearest
 from ..core.tables import read_table
 from ..core.view import table_html
 from .card import Card, parse_card
@@ -24,7 +24,7 @@ from .card_text import write_card_text
 from .kinds import describe_kinds
 from .signals import find_signals
 from .split import known_times, read_time, split_rows
-from .target import Target, find_column, read_target
+from .target import Target, read_target
 from .values import to_levels, to_numbers
 
 # %% ../../nbs/01_framing/40_proposal.ipynb #3e8781d6
@@ -35,12 +35,19 @@ class Finding:
     column: str  # the column that it is about, empty for the table
     text: str  # in a sentence
 
+    def __str__(self) -> str:
+        return f"{self.subject}, {self.column}: {self.text}" if self.column else f"{self.subject}: {self.text}"
+
 @dataclass(frozen=True)
 class Proposal:
     "A card, and what was seen on the way to it"
     card: Card  # loads and validates
     yaml: str  # its text, with the reasons as comments
     findings: tuple  # of Finding
+
+    def to_yaml(self) -> str:
+        "The text of the card, with the reasons as comments"
+        return self.yaml
 
     def write(self, path: str | Path) -> Path:
         "Writes the card; a card that is already there is not overwritten"
@@ -252,7 +259,8 @@ def propose_card(location: str,  # a data set, file or SQL address
                  ) -> Proposal:
     "A card for a table that nobody has described yet. It loads, and it trains wherever the target varies."
     table = read_table(location, base=Path.cwd(), rows=rows)
-    task = guess_task(find_column(table, target, "--target").combine_chunks())
+    if target not in table.column_names: raise DataError(f"Column {target!r} is not in {location}. {nearest(target, table.column_names)} It has: {listed(table.column_names)}. Name one of them as the target.".replace("  ", " "))
+    task = guess_task(table[target].combine_chunks())
     base = {"version": 1, "name": card_name(location, target), "sources": [{"name": "main", "location": _place(location, Path(out) if out else None)}], "target": target, "task": {"kind": task}}
     outcome = read_target(table, parse_card(write_card_text({**base, "split": {"kind": "random"}})))
     known = table if outcome.dropped == 0 else table.take(pa.array(outcome.rows))

@@ -84,7 +84,7 @@ def card_init(arguments) -> int:
     from dlmine.core.files import write_atomic
     from dlmine.framing.proposal import propose_card
     if arguments.out and Path(arguments.out).exists() and not arguments.force: raise ParameterError(f"{arguments.out} exists. Give another --out, or --force to replace it.")
-    proposal = propose_card(arguments.data, arguments.target, rows=arguments.rows)
+    proposal = propose_card(arguments.data, arguments.target, rows=arguments.rows, out=arguments.out)
     for finding in proposal.findings: print(f'- {finding}', file=sys.stderr)
     if not arguments.out: print(proposal.to_yaml()); return 0
     write_atomic(arguments.out, proposal.to_yaml())
