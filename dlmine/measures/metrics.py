@@ -21,7 +21,9 @@ from .sums import (Sums, best_threshold, brier, brier_sums, calibration_sums, ch
                                   expected_threshold, log_loss, log_loss_sums, mean_of, money, money_sums)
 
 # %% ../../nbs/00_measures/05_metrics.ipynb #bb102f6b
-def accuracy_sums(target, scores) -> Sums:
+def accuracy_sums(target,  # (n,) outcomes: 0/1, class numbers or numbers
+                  scores,  # (n,) or (n, classes) probabilities or predicted numbers
+                  ) -> Sums:
     "Share of rows whose best-scored class is right, as sums (a yes/no score counts from 0.5)."
     if np.ndim(scores) == 1:
         target, scores = check_arrays(target, scores)
@@ -41,17 +43,26 @@ def top_k_sums(target, scores, *,
     return mean_of(ahead < top)
 
 
-def accuracy(target, scores, weights=None) -> float:
+def accuracy(target,        # (n,) outcomes: 0/1, class numbers or numbers
+             scores,        # (n,) or (n, classes) probabilities or predicted numbers
+             weights=None,  # (n,) row weights, None: 1 each
+             ) -> float:
     "As sklearn.metrics.accuracy_score of the best-scored class."
     return accuracy_sums(target, scores)(weights)
 
 
-def top_k_accuracy(target, scores, weights=None, *, top: int = 3) -> float:
+def top_k_accuracy(target,           # (n,) outcomes: 0/1, class numbers or numbers
+                   scores,           # (n,) or (n, classes) probabilities or predicted numbers
+                   weights=None,     # (n,) row weights, None: 1 each
+                   *, top: int = 3,  # classes that may hold the right one
+                   ) -> float:
     "As sklearn.metrics.top_k_accuracy_score."
     return top_k_sums(target, scores, top=top)(weights)
 
 # %% ../../nbs/00_measures/05_metrics.ipynb #e964004b
-def macro_f1_by_weights(target, scores) -> Callable:
+def macro_f1_by_weights(target,  # (n,) outcomes: 0/1, class numbers or numbers
+                        scores,  # (n,) or (n, classes) probabilities or predicted numbers
+                        ) -> Callable:
     "weights -> mean F1 over the classes that occur or are predicted."
     target, scores = check_classes(target, scores)
     guess, classes = scores.argmax(1), scores.shape[1]
@@ -64,7 +75,9 @@ def macro_f1_by_weights(target, scores) -> Callable:
     return value
 
 
-def macro_auc_by_weights(target, scores) -> Callable:
+def macro_auc_by_weights(target,  # (n,) outcomes: 0/1, class numbers or numbers
+                         scores,  # (n,) or (n, classes) probabilities or predicted numbers
+                         ) -> Callable:
     "weights -> mean AUC of each class against the rest, over the classes that occur."
     target, scores = check_classes(target, scores)
     rankings = [rank((target == c).astype(np.int64), scores[:, c]) for c in range(scores.shape[1])]
@@ -75,17 +88,25 @@ def macro_auc_by_weights(target, scores) -> Callable:
     return value
 
 
-def macro_f1(target, scores, weights=None) -> float:
+def macro_f1(target,        # (n,) outcomes: 0/1, class numbers or numbers
+             scores,        # (n,) or (n, classes) probabilities or predicted numbers
+             weights=None,  # (n,) row weights, None: 1 each
+             ) -> float:
     "As sklearn.metrics.f1_score(average='macro') of the best-scored class."
     return macro_f1_by_weights(target, scores)(weights)
 
 
-def macro_auc(target, scores, weights=None) -> float:
+def macro_auc(target,        # (n,) outcomes: 0/1, class numbers or numbers
+              scores,        # (n,) or (n, classes) probabilities or predicted numbers
+              weights=None,  # (n,) row weights, None: 1 each
+              ) -> float:
     "As sklearn.metrics.roc_auc_score(multi_class='ovr'); classes that do not occur are left out."
     return macro_auc_by_weights(target, scores)(weights)
 
 # %% ../../nbs/00_measures/05_metrics.ipynb #cfa22cb8
-def check_numbers(target, scores) -> tuple[np.ndarray, np.ndarray]:
+def check_numbers(target,  # (n,) outcomes: 0/1, class numbers or numbers
+                  scores,  # (n,) or (n, classes) probabilities or predicted numbers
+                  ) -> tuple[np.ndarray, np.ndarray]:
     "Two arrays of finite numbers, or a DataError."
     target, scores = check_arrays(target, scores)
     if target.dtype.kind not in 'fiub' or not np.isfinite(target.astype(float)).all(): raise DataError("The target must be numbers without gaps. Drop rows without an outcome first.")
@@ -93,13 +114,17 @@ def check_numbers(target, scores) -> tuple[np.ndarray, np.ndarray]:
     return target.astype(float), scores.astype(float)
 
 
-def rmse_sums(target, scores) -> Sums:
+def rmse_sums(target,  # (n,) outcomes: 0/1, class numbers or numbers
+              scores,  # (n,) or (n, classes) probabilities or predicted numbers
+              ) -> Sums:
     "Root of the mean squared error, as sums."
     target, scores = check_numbers(target, scores)
     return mean_of((target - scores) ** 2, np.sqrt)
 
 
-def mae_sums(target, scores) -> Sums:
+def mae_sums(target,  # (n,) outcomes: 0/1, class numbers or numbers
+             scores,  # (n,) or (n, classes) probabilities or predicted numbers
+             ) -> Sums:
     "Mean absolute error, as sums."
     target, scores = check_numbers(target, scores)
     return mean_of(np.abs(target - scores))
@@ -113,7 +138,9 @@ def pinball_sums(target, scores, *,
     return mean_of(np.maximum(quantile * (target - scores), (quantile - 1) * (target - scores)))
 
 
-def r2_sums(target, scores) -> Sums:
+def r2_sums(target,  # (n,) outcomes: 0/1, class numbers or numbers
+            scores,  # (n,) or (n, classes) probabilities or predicted numbers
+            ) -> Sums:
     "Share of the target's variance explained, as sums; nan for a constant target."
     target, scores = check_numbers(target, scores)
     centred = target - target.mean()      # keeps the digits when the mean is large
@@ -125,22 +152,35 @@ def r2_sums(target, scores) -> Sums:
     return Sums(np.column_stack([(target - scores) ** 2, centred, centred ** 2, np.ones(len(target))]), finish)
 
 # %% ../../nbs/00_measures/05_metrics.ipynb #58da36e6
-def rmse(target, scores, weights=None) -> float:
+def rmse(target,        # (n,) outcomes: 0/1, class numbers or numbers
+         scores,        # (n,) or (n, classes) probabilities or predicted numbers
+         weights=None,  # (n,) row weights, None: 1 each
+         ) -> float:
     "As sklearn.metrics.root_mean_squared_error, in the target's unit."
     return rmse_sums(target, scores)(weights)
 
 
-def mae(target, scores, weights=None) -> float:
+def mae(target,        # (n,) outcomes: 0/1, class numbers or numbers
+        scores,        # (n,) or (n, classes) probabilities or predicted numbers
+        weights=None,  # (n,) row weights, None: 1 each
+        ) -> float:
     "As sklearn.metrics.mean_absolute_error, in the target's unit."
     return mae_sums(target, scores)(weights)
 
 
-def r2(target, scores, weights=None) -> float:
+def r2(target,        # (n,) outcomes: 0/1, class numbers or numbers
+       scores,        # (n,) or (n, classes) probabilities or predicted numbers
+       weights=None,  # (n,) row weights, None: 1 each
+       ) -> float:
     "As sklearn.metrics.r2_score; nan for a constant target."
     return r2_sums(target, scores)(weights)
 
 
-def mean_pinball(target, scores, weights=None, *, quantile: float = 0.5) -> float:
+def mean_pinball(target,                    # (n,) outcomes: 0/1, class numbers or numbers
+                 scores,                    # (n,) or (n, classes) probabilities or predicted numbers
+                 weights=None,              # (n,) row weights, None: 1 each
+                 *, quantile: float = 0.5,  # which quantile the scores estimate
+                 ) -> float:
     "As sklearn.metrics.mean_pinball_loss, in the target's unit."
     return pinball_sums(target, scores, quantile=quantile)(weights)
 
@@ -155,7 +195,9 @@ def midranks_by_weights(values: np.ndarray) -> Callable:
     return ranks
 
 
-def spearman_by_weights(target, scores) -> Callable:
+def spearman_by_weights(target,  # (n,) outcomes: 0/1, class numbers or numbers
+                        scores,  # (n,) or (n, classes) probabilities or predicted numbers
+                        ) -> Callable:
     "weights -> correlation of ranks; nan when one side is constant."
     ranks = [midranks_by_weights(values) for values in check_numbers(target, scores)]
 
@@ -167,7 +209,10 @@ def spearman_by_weights(target, scores) -> Callable:
     return value
 
 
-def spearman(target, scores, weights=None) -> float:
+def spearman(target,        # (n,) outcomes: 0/1, class numbers or numbers
+             scores,        # (n,) or (n, classes) probabilities or predicted numbers
+             weights=None,  # (n,) row weights, None: 1 each
+             ) -> float:
     "As scipy.stats.spearmanr (the statistic)."
     return spearman_by_weights(target, scores)(weights)
 

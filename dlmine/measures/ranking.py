@@ -83,7 +83,8 @@ def curve(ranking: Ranking,             # from `rank`
     return Curve(positives, rows)
 
 # %% ../../nbs/00_measures/00_ranking.ipynb #1a39635d
-def auc_of(curve: Curve) -> float:
+def auc_of(curve: Curve,  # from `curve`
+           ) -> float:
     "Area under the ROC curve; nan when one class is absent."
     positives, negatives = curve.positives, curve.rows - curve.positives
     pairs = positives[-1] * negatives[-1]
@@ -91,7 +92,8 @@ def auc_of(curve: Curve) -> float:
     return float(np.sum(np.diff(negatives) * (positives[1:] + positives[:-1])) / (2 * pairs))    # not @: BLAS threads would only wait for each other
 
 
-def average_precision_of(curve: Curve) -> float:
+def average_precision_of(curve: Curve,  # from `curve`
+                         ) -> float:
     "Precision averaged over the recall gained at each score; nan without positives."
     if curve.positives[-1] == 0: return float('nan')
     precision = curve.positives[1:] / np.maximum(curve.rows[1:], 1e-300)
@@ -134,18 +136,24 @@ def hits_at(curve: Curve,  # from `curve`
     return float(curve.positives[end - 1] + share * (curve.positives[end] - curve.positives[end - 1]))
 
 
-def precision_at(curve: Curve, k=0.1) -> float:
+def precision_at(curve: Curve,  # from `curve`
+                 k=0.1,         # rows, or a share of them
+                 ) -> float:
     "Share of positives among the best k."
     rows = depth(k, curve.rows[-1])
     return hits_at(curve, rows) / rows if rows else float('nan')
 
 
-def recall_at(curve: Curve, k=0.1) -> float:
+def recall_at(curve: Curve,  # from `curve`
+              k=0.1,         # rows, or a share of them
+              ) -> float:
     "Share of all positives that the best k hold; nan without positives."
     return hits_at(curve, depth(k, curve.rows[-1])) / curve.positives[-1] if curve.positives[-1] else float('nan')
 
 
-def lift_at(curve: Curve, k=0.1) -> float:
+def lift_at(curve: Curve,  # from `curve`
+            k=0.1,         # rows, or a share of them
+            ) -> float:
     "Precision of the best k over that of all rows; nan without positives."
     return precision_at(curve, k) * curve.rows[-1] / curve.positives[-1] if curve.positives[-1] else float('nan')
 
@@ -174,35 +182,49 @@ def gain_at(curve: Curve,  # `positives` are running gains here
     return float(np.sum(gains * share / np.where(sizes > 0, sizes, 1)))
 
 
-def ndcg_of(curve: Curve, k=0.1) -> float:
+def ndcg_of(curve: Curve,  # from `curve`
+            k=0.1,         # rows, or a share of them
+            ) -> float:
     "NDCG of a 0/1 target at depth k; nan without positives."
     rows = depth(k, curve.rows[-1])
     best = discount_sum(np.array([min(rows, curve.positives[-1])]))[0]
     return gain_at(curve, rows) / float(best) if best > 0 else float('nan')
 
 # %% ../../nbs/00_measures/00_ranking.ipynb #eda5e801
-def precision_at_k(target, scores, weights=None, *,
+def precision_at_k(target,        # (n,) outcomes, 0/1
+                   scores,        # (n,) higher means more likely positive
+                   weights=None,  # (n,) row weights, None: 1 each
+                   *,
                    k: int | float = 0.1,   # rows, or a share of them
                    ) -> float:
     "Expected share of positives among the k best-scored rows."
     return precision_at(curve(rank(*check_binary(target, scores)), weights), k)
 
 
-def recall_at_k(target, scores, weights=None, *,
+def recall_at_k(target,        # (n,) outcomes, 0/1
+                scores,        # (n,) higher means more likely positive
+                weights=None,  # (n,) row weights, None: 1 each
+                *,
                 k: int | float = 0.1,   # rows, or a share of them
                 ) -> float:
     "Expected share of all positives found among the k best-scored rows; nan without positives."
     return recall_at(curve(rank(*check_binary(target, scores)), weights), k)
 
 
-def lift_at_k(target, scores, weights=None, *,
+def lift_at_k(target,        # (n,) outcomes, 0/1
+              scores,        # (n,) higher means more likely positive
+              weights=None,  # (n,) row weights, None: 1 each
+              *,
               k: int | float = 0.1,   # rows, or a share of them
               ) -> float:
     "How many times better than chance the k best-scored rows are; nan without positives."
     return lift_at(curve(rank(*check_binary(target, scores)), weights), k)
 
 
-def ndcg_at_k(target, scores, weights=None, *,
+def ndcg_at_k(target,        # (n,) outcomes, 0/1
+              scores,        # (n,) higher means more likely positive
+              weights=None,  # (n,) row weights, None: 1 each
+              *,
               k: int | float = 0.1,   # rows, or a share of them
               ) -> float:
     "As sklearn.metrics.ndcg_score of one query, ties at their expected value; gains >= 0, usually 0/1; nan without gain."

@@ -65,7 +65,9 @@ def check_probabilities(scores: np.ndarray) -> None:
         raise DataError(f"Scores reach from {scores.min():.4g} to {scores.max():.4g}; probabilities are needed. Apply a sigmoid, softmax or calibration.")
 
 
-def log_loss_sums(target, scores) -> Sums:
+def log_loss_sums(target,  # (n,) outcomes: 0/1, class numbers or numbers
+                  scores,  # (n,) or (n, classes) probabilities or predicted numbers
+                  ) -> Sums:
     "Log loss as sums; one score a row for yes/no, one a class otherwise."
     target, scores = check_binary(target, scores) if np.ndim(scores) == 1 else check_classes(target, scores)
     check_probabilities(scores)
@@ -75,19 +77,27 @@ def log_loss_sums(target, scores) -> Sums:
     return mean_of(-np.log(given))
 
 
-def brier_sums(target, scores) -> Sums:
+def brier_sums(target,  # (n,) outcomes: 0/1, class numbers or numbers
+               scores,  # (n,) or (n, classes) probabilities or predicted numbers
+               ) -> Sums:
     "Mean squared difference of probability and outcome, as sums."
     target, scores = check_binary(target, scores)
     check_probabilities(scores)
     return mean_of((scores.astype(float) - target) ** 2)
 
 
-def log_loss(target, scores, weights=None) -> float:
+def log_loss(target,        # (n,) outcomes: 0/1, class numbers or numbers
+             scores,        # (n,) or (n, classes) probabilities or predicted numbers
+             weights=None,  # (n,) row weights, None: 1 each
+             ) -> float:
     "As sklearn.metrics.log_loss, for yes/no (n,) and many classes (n, k); probabilities clipped at the float precision."
     return log_loss_sums(target, scores)(weights)
 
 
-def brier(target, scores, weights=None) -> float:
+def brier(target,        # (n,) outcomes: 0/1, class numbers or numbers
+          scores,        # (n,) or (n, classes) probabilities or predicted numbers
+          weights=None,  # (n,) row weights, None: 1 each
+          ) -> float:
     "As sklearn.metrics.brier_score_loss."
     return brier_sums(target, scores)(weights)
 
@@ -98,7 +108,9 @@ def gap_sum(sums: np.ndarray,  # (..., bins, 3): outcome, confidence, rows
     return np.abs(sums[..., 0] - sums[..., 1]).sum(-1) / sums[..., 2].sum(-1)
 
 
-def calibration_terms(target, scores) -> tuple[np.ndarray, np.ndarray]:
+def calibration_terms(target,  # (n,) outcomes: 0/1, class numbers or numbers
+                      scores,  # (n,) or (n, classes) probabilities or predicted numbers
+                      ) -> tuple[np.ndarray, np.ndarray]:
     "Outcome and confidence of each row; for many classes, of the class with the highest score."
     if np.ndim(scores) == 1:
         outcome, confidence = check_binary(target, scores)
@@ -119,7 +131,10 @@ def calibration_sums(target, scores, *,
     return Sums(np.column_stack([outcome, confidence, np.ones(len(outcome))]).astype(float), gap_sum, codes, bins)
 
 
-def expected_calibration_error(target, scores, weights=None, *,
+def expected_calibration_error(target,        # (n,) outcomes, 0/1
+                               scores,        # (n,) higher means more likely positive
+                               weights=None,  # (n,) row weights, None: 1 each
+                               *,
                                bins: int = 15,       # how many bins
                                kind: str = 'width',  # 'width' (as torchmetrics, norm l1) or 'mass' (equal rows; equal scores stay together)
                                ) -> float:
@@ -165,7 +180,12 @@ def money_sums(target, scores, *,
     return mean_of(amounts[1 - acted.astype(int), 1 - target])
 
 
-def money(target, scores, weights=None, *, cost_matrix, threshold=None) -> float:
+def money(target,          # (n,) outcomes: 0/1, class numbers or numbers
+          scores,          # (n,) or (n, classes) probabilities or predicted numbers
+          weights=None,    # (n,) row weights, None: 1 each
+          *, cost_matrix,  # money each outcome earns, see `check_costs`
+          threshold=None,  # act from this score on, None: `expected_threshold`
+          ) -> float:
     "Mean earnings per row of acting where the score reaches the threshold, in the card's currency."
     return money_sums(target, scores, cost_matrix=cost_matrix, threshold=threshold)(weights)
 
