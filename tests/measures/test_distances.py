@@ -42,7 +42,7 @@ def test_ks_equals_scipy_on_many_rows(kind, shift):
 
 @pytest.mark.parametrize('rows', [5000, 20_000, 150_000])
 def test_p_value_of_many_rows_equals_scipy(rows):
-    for z in np.concatenate([np.linspace(.3, 4, 40), [1.4832, 1.4833, 19.3]]):
+    for z in np.concatenate([np.linspace(.3, 4, 40 if rows < 100_000 else 8), [1.4832, 1.4833, 19.3]]):
         gap = z / np.sqrt(rows)
         assert ours.ks_p_value(gap, 2 * rows, 2 * rows) == pytest.approx(stats.kstwo.sf(gap, rows), abs=1e-11)
 
