@@ -38,6 +38,7 @@ def with_scipy(frames, edges: dict) -> dict:
     "The plain loop: pandas columns, SciPy's functions, one column after the other."
     from scipy.spatial.distance import jensenshannon
     from scipy.stats import chi2_contingency, ks_2samp
+    from dlmine.measures.profile import coarsen
     reference, current = frames
     found = {}
     for name in reference:
@@ -45,6 +46,7 @@ def with_scipy(frames, edges: dict) -> dict:
         if one.dtype.kind == 'f':
             test = ks_2samp(one.dropna(), two.dropna(), method='asymp')
             counts = [np.append(np.bincount(np.searchsorted(edges[name], side.dropna()), minlength=len(edges[name]) + 1), side.isna().sum()) for side in (one, two)]
+            counts = coarsen(*(side.astype(float) for side in counts))      # the same joined bins
         else:
             tables = [side.value_counts() for side in (one, two)]
             levels = tables[0].index.union(tables[1].index)
