@@ -217,8 +217,10 @@ def look_at_columns(table: pa.Table, target: Target, descriptions: tuple) -> lis
     return findings
 
 # %% ../../nbs/01_framing/40_proposal.ipynb #d3acc77b
-def propose_gate(target: Target, tests: int, strength: float) -> tuple:
-    "(gate, comment)"
+def propose_gate(target: Target, rows: np.ndarray, strength: float) -> tuple:
+    "(gate or None, comment); `rows` are the test rows"
+    if len(np.unique(target.values[rows])) < 2: return None, "All test rows have the same outcome, so no gate can be measured yet. Add one when you have more data."
+    tests = len(rows)
     metric, threshold = {"binary": ("roc_auc", 0.5), "multiclass": ("macro_auc", 0.5), "regression": ("r2", 0.0)}[target.kind]
     clear = tests >= 300 and (strength >= 0.15 if target.kind == "regression" else strength >= 0.6)
     if target.kind == "binary": clear = clear and tests * min(target.values.mean(), 1 - target.values.mean()) >= 30
@@ -271,7 +273,7 @@ def propose_card(location: str,  # a data set, file or SQL address
     protected = [d.name for d in descriptions if _PROTECTED_WORDS.match(d.name.strip()) and d.name not in skip | set(exclude) and not d.copy_of]
     segments = _segments(known, descriptions, skip | set(exclude) | set(protected))
     cluster = more.get("entity") or (more.get("time") if split["kind"] == "time" else None)
-    tests = len(split_rows(known, parse_card(write_card_text({**base, **more, "split": split})), outcome.values if outcome.classes else None)[0].test)
+    tests = split_rows(known, parse_card(write_card_text({**base, **more, "split": split})), outcome.values if outcome.classes else None)[0].test
     gate, why = propose_gate(outcome, tests, strength)
     data = _assemble(base, more, outcome, split, cluster, protected, segments, exclude, gate)
     text = write_card_text(data, {**_reasons(outcome, more, cluster, protected, exclude, leaks, why), **{(key,): said for key, said in comments.items()}})
@@ -284,7 +286,7 @@ def _assemble(base: dict, more: dict, target: Target, split: dict, cluster, prot
     metric = {"binary": "roc_auc", "multiclass": "log_loss", "regression": "rmse"}[target.kind]
     data = {**base, "owner": "", "purpose": "", "task": task, "modality": {"kind": "tabular"}, **{key: more[key] for key in ("time", "entity") if key in more}, **({"cluster": cluster} if cluster else {}),
             **({"protected": protected} if protected else {}), **({"segments": segments} if segments else {}), **({"exclude": list(exclude)} if exclude else {}), "split": split,
-            **({"current": more["current"]} if "current" in more else {}), "kpi": {"metric": metric}, "gates": [gate]}
+            **({"current": more["current"]} if "current" in more else {}), "kpi": {"metric": metric}, "gates": [gate] if gate else []}
     order = ("version", "name", "owner", "purpose", "sources", "target", "task")
     return {**{key: data[key] for key in order}, **{key: value for key, value in data.items() if key not in order}}
 
