@@ -142,22 +142,25 @@ def table_html(
     rows = rows.to_dict("records") if hasattr(rows, "to_dict") else list(rows)
     if not rows:
         return f"<p>{html.escape(caption)} (no rows)</p>"
-    marked, safe, body = set(marked), set(safe), []
+    marked, safe = set(marked), set(safe)
+    sides = {name: "right" if all(_is_number(row.get(name)) for row in rows) else "left" for name in rows[0]}
+    head = "".join(f'<th style="text-align:{side};padding:2px 10px">{html.escape(str(name))}</th>' for name, side in sides.items())
+    body = []
     for place, row in enumerate(rows):
-        cells = "".join(_cell(value, digits, name in safe) for name, value in row.items())
         look = ' style="box-shadow:inset 3px 0 #d55e00"' if place in marked else ""
-        body.append(f"<tr{look}>{cells}</tr>")
-    head = "".join(f'<th style="text-align:{"right" if _is_number(value) else "left"};padding:2px 10px">{html.escape(str(name))}</th>' for name, value in rows[0].items())
+        body.append(f"<tr{look}>{''.join(_cell(row.get(name), side, digits, name in safe) for name, side in sides.items())}</tr>")
     title = f'<caption style="text-align:left;font-weight:600;padding:4px 10px;color:inherit">{html.escape(caption)}</caption>' if caption else ""
-    return f'<table class="dlmine-table" style="border-collapse:collapse;color:inherit;font-variant-numeric:tabular-nums">{title}<thead style="border-bottom:1px solid #8888"><tr>{head}</tr></thead><tbody>{"".join(body)}</tbody></table>'
+    look = "border-collapse:collapse;color:inherit;line-height:1.45;font-variant-numeric:tabular-nums"
+    return f'<table class="dlmine-table" style="{look}">{title}<thead style="border-bottom:1px solid #8888"><tr>{head}</tr></thead><tbody>{"".join(body)}</tbody></table>'
 
 
 def _is_number(value) -> bool:
-    if isinstance(value, str):
-        return bool(re.fullmatch(r"[+\-−–]?[\d,.]*%?", value))
+    "Whether a column of such values stands to the right; nothing at all does not disturb it."
+    if value is None or isinstance(value, str):
+        return value is None or bool(re.fullmatch(r"[+\-−–]?[\d,.]*%?", value))
     return not isinstance(value, bool) and (isinstance(value, (int, float)) or hasattr(value, "dtype") and value.dtype.kind in "iuf")
 
 
-def _cell(value, digits: int, safe: bool) -> str:
+def _cell(value, side: str, digits: int, safe: bool) -> str:
     text = str(value) if safe else html.escape(format_value(value, digits))
-    return f'<td style="text-align:{"right" if _is_number(value) else "left"};padding:2px 10px{";white-space:nowrap" if len(text) < 36 else ""}">{text}</td>'
+    return f'<td style="text-align:{side};padding:2px 10px{";white-space:nowrap" if len(text) < 36 else ""}">{text}</td>'

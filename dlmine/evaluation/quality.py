@@ -89,7 +89,7 @@ class Quality:
         "The deciding metric in words."
         one = self.intervals[self.main]
         unit = f"{self.clusters:,} clusters" if self.clusters < self.rows else f"{self.rows:,} rows"
-        return f"{_label(self, self.main)} {one.value:.3f} (interval {one.lower:.3f} to {one.upper:.3f} over {unit}), {self.baseline[self.main]:.3f} without a model."
+        return f"{_label(self, self.main)} {_number(one.value)} (interval {_number(one.lower)} to {_number(one.upper)} over {unit}), {_number(self.baseline.get(self.main))} without a model."
 
     def evidence(self) -> Evidence:
         "For the run's record."

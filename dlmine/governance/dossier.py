@@ -41,6 +41,10 @@ class Risk:
 def say_quality(quality) -> str:
     "The deciding metric of an evaluation.quality.Quality in plain words, with its interval and what no model would reach."
     one, known = quality.intervals[quality.main], quality.baseline.get(quality.main)
+    if one.value != one.value:
+        return f"Its quality ({METRICS[quality.main].label}) cannot be computed on these {quality.rows:,} rows."
+    if one.lower != one.lower:
+        return f"Its quality ({METRICS[quality.main].label}) is {_short(one.value)}; how sure that is cannot be said on these rows. Without a model it is {_short(known)}."
     if quality.main == "roc_auc":
         return (f"It tells the cases apart: given one case that came true and one that did not, it scores the right one higher {one.value * 100:.0f} times in 100 "
                 f"(between {one.lower * 100:.0f} and {one.upper * 100:.0f} with 95% confidence). Guessing is right 50 times.")  # fmt: skip
@@ -68,11 +72,14 @@ def _verb(metric: str) -> str:
 
 
 def is_better_than_none(quality) -> bool | None:
-    "Whether even the unfavourable end of the interval beats the baseline; None where either is undefined."
+    "True where even the unfavourable end of the interval beats the baseline, False where the value itself does not, None where the rows cannot tell."
     one, known = quality.intervals[quality.main], quality.baseline.get(quality.main)
-    if known is None or one.lower != one.lower:
+    higher = METRICS[quality.main].better == "higher"
+    if known is None or one.value != one.value:
         return None
-    return one.lower > known if METRICS[quality.main].better == "higher" else one.upper < known
+    if not (one.value > known if higher else one.value < known):
+        return False
+    return True if (one.lower > known if higher else one.upper < known) else None
 
 # %% ../../nbs/08_governance/10_dossier.ipynb #4557eab3
 def _from_record(verification) -> tuple[list, list]:
@@ -88,10 +95,12 @@ def _from_record(verification) -> tuple[list, list]:
 def _from_quality(quality) -> tuple[list, list]:
     better, reasons, risks = is_better_than_none(quality), [], []
     state = {True: "good", None: "warning", False: "bad"}[better]
-    more = "" if better else " That is not reliably better than using no model." if better is False else " Too few rows to be sure."
+    more = {True: "", False: " That is no better than using no model.", None: " These rows are too few to be sure that this is better than no model."}[better]
     reasons.append(Reason(state, say_quality(quality) + more, "quality"))
     if better is False:
         risks.append(Risk("high", "No better than no model", reasons[0].text, "Withdraw the model; use the simple rule until a better one is trained."))
+    if better is None:
+        risks.append(Risk("medium", "Not shown to be better than no model", reasons[0].text, "Judge again on more rows before much depends on it."))
     if quality.clusters < 10:
         risks.append(Risk("medium", "Few independent groups", f"The figures rest on {quality.clusters} groups only; their intervals are rough.", "Judge again when more have come."))
     money, known = quality.intervals.get("money"), quality.baseline.get("money")
