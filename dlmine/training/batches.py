@@ -21,10 +21,10 @@ def batch_bounds(
     rows: int,  # number of rows to cut
     size: int,  # largest size of a batch
 ) -> list[tuple[int, int]]:
-    "Start and end of ⌈rows / size⌉ batches whose sizes differ by at most one."
-    count = max(1, -(-rows // size))
-    edges = [rows * i // count for i in range(count + 1)]
-    return list(zip(edges[:-1], edges[1:]))
+    "Start and end of batches of `size` rows and of the rest; a rest of one row joins the batch before it."
+    edges = [*range(0, rows, size), rows]
+    if len(edges) > 2 and rows - edges[-2] == 1: del edges[-2]
+    return list(zip(edges[:-1], edges[1:])) or [(0, 0)]
 
 # %% ../../nbs/04_training/05_batches.ipynb #c5af8717
 class TableBatches(DataLoader):

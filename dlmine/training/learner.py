@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -26,8 +27,8 @@ from .trained import Features, Trained, check_features, check_target
 
 # %% auto #0
 __all__ = ['Loss', 'prepare_target', 'WarmCosine', 'rate_at', 'choose_size', 'Bfloat16', 'has_fast_bfloat16', 'LeanLearner',
-           'History', 'make_optimiser', 'make_learner', 'fit', 'describe_network', 'default_arguments', 'as_scores',
-           'default_kpi', 'predict']
+           'History', 'make_optimiser', 'make_learner', 'filled_beforehand', 'fit', 'describe_network',
+           'default_arguments', 'as_scores', 'default_kpi', 'predict']
 
 # %% ../../nbs/04_training/20_learner.ipynb #e4f8a80f
 class Loss(nn.Module):
@@ -216,6 +217,22 @@ def make_learner(
     standard = [TrainEvalCallback(), WarmCosine(learning_rate), *half, Validation(kpi, scores), History(), StopAtNaN(), BestWeights(patience)]
     return LeanLearner(batches, module, loss, opt_func=make_optimiser(module, learning_rate, weight_decay), cbs=[*standard, *callbacks], default_cbs=False)
 
+# %% ../../nbs/04_training/20_learner.ipynb #29140a36
+@contextmanager
+def filled_beforehand(
+    module: nn.Module,  # a network, perhaps with a layer `fill`
+    *sides: tuple[Tensor, ...],  # (x_num, x_cat, target) of training and of validation
+):
+    "Hands out the sides with missing numbers filled and codes checked by the network's own layers; its filling layer passes everything on meanwhile."
+    fill, embeddings = getattr(module, 'fill', None), getattr(module, 'embeddings', None)
+    if fill is None:
+        yield sides
+        return
+    ready = [(fill.cpu()(x_num), x_cat if embeddings is None else embeddings.cpu().known(x_cat), *rest) for x_num, x_cat, *rest in sides]
+    module.fill = nn.Identity()
+    try: yield ready
+    finally: module.fill = fill
+
 # %% ../../nbs/04_training/20_learner.ipynb #2e409624
 def fit(
     features_train: Features,  # x_num (n, p) float32 with NaN, x_cat (n, m) int64
@@ -249,12 +266,13 @@ def fit(
     epochs, batch_size = choose_size(len(x_num), epochs, batch_size)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        module = build(plain).to(device)
+        module = build(plain)
         train = as_tensors({'x_num': x_num, 'x_cat': x_cat}, prepare_target(target, kind, size, mean, scale))
         valid = as_tensors(features_valid, prepare_target(target_valid, kind, size, mean, scale))
-        learner = make_learner(make_batches(train, valid, batch_size, seed, device), module, Loss(kind, smoothing), callbacks, learning_rate=learning_rate, weight_decay=weight_decay,
-                               precision=precision, patience=patience, kpi=default_kpi(kind), scores=as_scores(kind))
-        with learner.no_logging(), learner.no_mbar(): learner.fit(epochs, learning_rate)
+        with filled_beforehand(module, train, valid) as sides:
+            learner = make_learner(make_batches(*sides, batch_size, seed, device), module.to(device), Loss(kind, smoothing), callbacks, learning_rate=learning_rate, weight_decay=weight_decay,
+                                   precision=precision, patience=patience, kpi=default_kpi(kind), scores=as_scores(kind))
+            with learner.no_logging(), learner.no_mbar(): learner.fit(epochs, learning_rate)
     keeper, history = learner.best_weights, tuple(learner.history.rows)
     chosen = dict(architecture=architecture, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, weight_decay=weight_decay, smoothing=smoothing, patience=patience,
                   seed=seed, device=str(device), precision=precision, **{k: v for k, v in plain['arguments'].items() if k not in ('fills', 'indicators', 'cardinalities')})
