@@ -60,15 +60,13 @@ def _short(value) -> str:
     return "unknown" if value is None else f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
-def _say_level(metric: str, value: float) -> str:
-    "A level of a metric in plain words, to stand beside another."
+def _say_gap(metric: str, here: float, elsewhere: float) -> str:
+    "Two levels of a metric in plain words."
     if metric == "roc_auc":
-        return f"the right one higher {value * 100:.0f} times in 100"
-    return f"right for {value * 100:.0f} rows in 100" if metric == "accuracy" else f"{METRICS[metric].label.lower()} {_short(value)}"
-
-
-def _verb(metric: str) -> str:
-    return {"roc_auc": "scores", "accuracy": "is"}.get(metric, "has a")
+        return f"it scores the right one higher {here * 100:.0f} times in 100, elsewhere {elsewhere * 100:.0f} times"
+    if metric == "accuracy":
+        return f"it is right for {here * 100:.0f} rows in 100, elsewhere for {elsewhere * 100:.0f}"
+    return f"its {METRICS[metric].label.lower()} is {_short(here)}, elsewhere {_short(elsewhere)}"
 
 
 def is_better_than_none(quality) -> bool | None:
@@ -145,7 +143,8 @@ def _from_calibration(calibration, tolerance: float) -> tuple[list, list]:
 
 def _from_slices(slices, is_high: bool) -> tuple[list, list]:
     label, risks = METRICS[slices.metric].label, []
-    for one in slices.findings[:3]:
+    shown = [one for one in slices.findings if one.protected][:3] + [one for one in slices.findings if not one.protected][:2]
+    for one in shown:
         severity = ("high" if is_high else "medium") if one.protected else "low"
         title = f"Served worse: {one.name}" if one.protected else f"Weaker where {one.name}"
         text = f"{label} {one.value:.2f} against {one.rest:.2f} elsewhere, on {one.rows:,} rows; beyond chance."
@@ -154,10 +153,10 @@ def _from_slices(slices, is_high: bool) -> tuple[list, list]:
     if guarded:
         one = guarded[0]
         more = f" {len(guarded)} protected groups are concerned." if len(guarded) > 1 else ""
-        return [Reason("warning", f"It serves a protected group worse: where {one.name} it {_verb(slices.metric)} {_say_level(slices.metric, one.value)}, elsewhere {_say_level(slices.metric, one.rest)}.{more}", "slices")], risks
+        return [Reason("warning", f"It serves a protected group worse: where {one.name} {_say_gap(slices.metric, one.value, one.rest)}.{more}", "slices")], risks
     if slices.findings:
         one = slices.findings[0]
-        return [Reason("good", f"No protected group is served worse beyond chance. It is weaker where {one.name}: it {_verb(slices.metric)} {_say_level(slices.metric, one.value)}, elsewhere {_say_level(slices.metric, one.rest)}.", "slices")], risks
+        return [Reason("good", f"No protected group is served worse beyond chance. It is weaker where {one.name}: {_say_gap(slices.metric, one.value, one.rest)}.", "slices")], risks
     return [Reason("good", f"None of {len(slices.slices)} groups of rows is served worse beyond chance.", "slices")] if slices.slices else [], risks
 
 # %% ../../nbs/08_governance/10_dossier.ipynb #9ce602d9
@@ -169,7 +168,7 @@ def _drift_words(drift, notes: str) -> str:
     listed = ", ".join(moved[:3]) + (", …" if len(moved) > 3 else "")
     scores = getattr(drift, "prediction", None)
     told = "" if scores is None else " Its scores moved as well." if "drift" in scores.verdict else " Its scores did not move."
-    return f"{len(moved)} of {len(judged)} columns moved{': ' + listed if moved else ''}.{told}"
+    return f"{len(moved) or 'None'} of {len(judged)} columns moved{': ' + listed if moved else ''}.{told}"
 
 
 def _from_drift(drift) -> tuple[list, list]:
