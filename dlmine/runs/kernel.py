@@ -186,6 +186,7 @@ def _engine(watch: Watch, progress: Progress, environment: dict, folder: str, so
 
         def execute_cell(self, cell, cell_index, **options):
             progress.begin(cell_index)
+            if cell.cell_type == 'code': watch.sample()
             try: result = super().execute_cell(cell, cell_index, **options)
             except BaseException: progress.end('  ✗'); raise
             progress.end()

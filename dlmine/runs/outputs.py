@@ -16,6 +16,7 @@ from html.parser import HTMLParser
 DROPPED = frozenset('script iframe object embed applet noscript form frame frameset portal template'.split())  # with all that they hold
 DROPPED_TAGS = frozenset('meta link base source track'.split())  # elements without content
 _VOID = frozenset('img br hr input meta link base source track area col wbr embed param'.split())
+_SIMPLE = re.compile(r'''<[A-Za-z][\w:-]*(\s+[\w:.-]+(\s*=\s*("[^"<>]*"|'[^'<>]*'|[^\s"'<>=`]+))?)*\s*/?>''')  # read alike by every parser
 _FETCHING = frozenset('src srcset poster background data action formaction ping manifest codebase longdesc'.split())
 
 
@@ -40,8 +41,9 @@ class _Cleaner(HTMLParser):
         raw = self.get_starttag_text()
         if tag == 'img' and not any(name == 'src' and not _is_risky(tag, name, value or '') for name, value in attributes):
             self.parts.append(f'<i>[{html.escape(dict(attributes).get("alt") or "image left out")}]</i>'); return
-        if any(_is_risky(tag, name, value or '') for name, value in attributes):
-            kept = [(name, harmless_css(value) if name == 'style' else value) for name, value in attributes if name == 'style' or not _is_risky(tag, name, value or '')]
+        if not _SIMPLE.fullmatch(raw) or any(_is_risky(tag, name, value or '') for name, value in attributes):
+            kept = [(name, harmless_css(value) if name == 'style' and value else value) for name, value in attributes
+                    if re.fullmatch(r'[\w:.-]+', name) and (name == 'style' or not _is_risky(tag, name, value or ''))]
             raw = f"<{tag}{''.join(f' {name}' if value is None else f' {name}={chr(34)}{html.escape(value)}{chr(34)}' for name, value in kept)}{' /' if closed else ''}>"
         self.parts.append(raw)
 
@@ -53,9 +55,10 @@ class _Cleaner(HTMLParser):
         if not self.depth and tag not in DROPPED_TAGS: self.parts.append(f'</{tag}>')
 
     def handle_data(self, data):
-        if not self.depth: self.parts.append(harmless_css(data) if self.inside_style else data)
+        if not self.depth: self.parts.append(harmless_css(data).replace('<', r'\3c ') if self.inside_style else data.replace('<', '&lt;'))
 
     def handle_entityref(self, name): self.handle_data(f'&{name};')
+
     def handle_charref(self, name): self.handle_data(f'&#{name};')
 
 
@@ -87,7 +90,7 @@ def terminal_html(
     text = re.sub(r'[^\n]*\r(?!\n)(?=[^\n])', '', text)
     result, classes = [], set()
     for part in re.split(r'(\x1b\[[0-9;]*m)', text):
-        if part.startswith('\x1b['):
+        if re.fullmatch(r'\x1b\[[0-9;]*m', part):
             for code in part[2:-1].split(';'):
                 code = int(code or 0)
                 if code == 0: classes = set()
@@ -95,7 +98,7 @@ def terminal_html(
                 elif code == 39: classes = {name for name in classes if not name.startswith('ink-')}
                 elif code in range(30, 38) or code in range(90, 98): classes = {name for name in classes if not name.startswith('ink-')} | {f'ink-{_COLOURS[code % 10]}'}
             continue
-        shown = html.escape(re.sub(r'\x1b(\[[0-9;?]*[A-Za-z]|\][^\x07]*\x07|.)', '', part), quote=False)
+        shown = html.escape(re.sub(r'\x1b(\[[0-9;?]*[A-Za-z]|\][^\x07]*\x07|.?)', '', part), quote=False)
         if shown: result.append(f'<span class="{" ".join(sorted(classes))}">{shown}</span>' if classes else shown)
     return ''.join(result)
 

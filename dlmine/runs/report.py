@@ -93,7 +93,9 @@ def _facts(run: dict) -> list[tuple[str, str]]:
     try: started = datetime.fromisoformat(started).strftime('%-d %B %Y, %H:%M %Z').strip().rstrip(',')
     except ValueError: pass
     card = run.get('card') or {}
-    cost = [seconds_text(run.get('seconds'))] + [f'{run["cpu_seconds"]:.0f} CPU-seconds'] * ('cpu_seconds' in run) + [f'{run["memory_peak_bytes"]/1e6:,.0f} MB at most'] * bool(run.get('memory_peak_bytes'))
+    cost = [seconds_text(run.get('seconds'))]
+    if 'cpu_seconds' in run: cost.append(f'{run["cpu_seconds"]:.0f} CPU-seconds')
+    if run.get('memory_peak_bytes'): cost.append(f'{run["memory_peak_bytes"]/1e6:,.0f} MB at most')
     facts = [('Template', run.get('template', '')), ('Use case', card.get('name', '')), ('Started', started), ('Actor', run.get('actor', '')),
              ('Took', ', '.join(word for word in cost if word)), ('Run', run.get('run_id', ''))]
     return [(label, html.escape(str(value))) for label, value in facts if value]
