@@ -48,8 +48,13 @@ def apply_number(values: np.ndarray,  # float64
                  step: dict,  # from `fit_number`
                  ) -> np.ndarray:  # float64, standardised; NaN stays
     "Clips to the training range, maps, standardises"
-    moved = (np.clip(values, step["low"], step["high"]) / 2 - step["center"] / 2) / step["scale"] * 2
-    if step["map"] == "signed_log": moved = np.sign(moved) * np.log1p(np.abs(moved))
+    half = np.clip(values, step["low"], step["high"]) / 2 - step["center"] / 2  # halves, because the distance of two huge numbers may overflow
+    with np.errstate(over="ignore"): moved = half / step["scale"] * 2
+    if step["map"] == "signed_log":
+        size = np.log1p(np.abs(moved))
+        beyond = np.isinf(size)
+        if beyond.any(): size[beyond] = np.log(np.abs(half[beyond])) + np.log(2) - np.log(step["scale"])
+        moved = np.sign(moved) * size
     return (moved - step["mean"]) / step["std"]
 
 # %% ../../nbs/02_preparation/20_pipeline.ipynb #207589c7

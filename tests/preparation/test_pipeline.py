@@ -27,7 +27,7 @@ def test_numbers_are_finite_and_in_order(train, later):
     with np.errstate(invalid="ignore"): prepared = apply_number(np.sort(np.array(later)), step)
     assert np.isnan(prepared).sum() == np.isnan(later).sum()
     known = prepared[~np.isnan(prepared)]
-    assert np.isfinite(known.astype(np.float32)).all() and (np.diff(known) >= 0).all()
+    assert np.isfinite(known.astype(np.float32)).all() and (np.diff(known.astype(np.float32)) >= 0).all()
     assert fit_number(np.array(json.loads(json.dumps(train)))) == step
 
 
