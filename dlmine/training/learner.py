@@ -204,8 +204,8 @@ def make_learner(
     loss: Loss,  # of the target's kind
     callbacks: Sequence[Callback] = (),  # beside those that every training has
     *,
-    learning_rate: float = 0.005,  # peak rate
-    weight_decay: float = 0.05,  # of AdamW
+    learning_rate: float = 0.002,  # peak rate
+    weight_decay: float = 0.3,  # of AdamW
     precision: str = 'fp32',  # or bf16
     patience: int = 3,  # epochs without improvement; 0 never stops
     kpi: Callable | None = None,  # (target, scores) → figure, computed after every epoch
@@ -248,8 +248,8 @@ def fit(
     arguments: dict | None = None,  # of the architecture, e.g. layers, dropout
     epochs: int = 0,  # at most; 0 chooses by the number of rows
     batch_size: int = 0,  # rows per step; 0 chooses
-    learning_rate: float = 0.005,  # peak
-    weight_decay: float = 0.05,  # of AdamW
+    learning_rate: float = 0.002,  # peak
+    weight_decay: float = 0.3,  # of AdamW
     smoothing: float = 0.0,  # label smoothing
     patience: int = 3,  # epochs without improvement of the validation loss; 0 never stops
     seed: int = 0,  # of weights, order and dropout
@@ -308,7 +308,7 @@ def default_arguments(
 ) -> dict:
     "Widths and dropout: a small table gets a smaller network that forgets more."
     if rows < 2000: return dict(layers=[64, 32], embedding_dropout=0.1, dropout=0.2, widest=8)
-    return dict(layers=[200, 100], embedding_dropout=0.1, dropout=0.1, widest=16)
+    return dict(layers=[200, 100], embedding_dropout=0.1, dropout=0.3, widest=16)
 
 # %% ../../nbs/04_training/20_learner.ipynb #8cef70ef
 def as_scores(kind: str) -> Callable[[Tensor], Tensor]:
