@@ -182,8 +182,7 @@ def build_parser() -> argparse.ArgumentParser:
     verbs.add_parser('data', help='list the data sets')
     doctor = verbs.add_parser('doctor', help='find what is wrong with the installation')
     doctor.add_argument('--clean', action='store_true', help='finish or remove what killed runs left')
-    lab = verbs.add_parser('lab', help='start JupyterLab with the templates')
-    lab.add_argument('arguments', nargs=argparse.REMAINDER, help='passed on to JupyterLab')
+    verbs.add_parser('lab', help='start JupyterLab with the templates', epilog='Further arguments, such as --no-browser or --port 8890, are passed on to JupyterLab.')
     parser.verbs = verbs.choices
     return parser
 
@@ -228,7 +227,9 @@ def main(
 ) -> int:
     "The `dlmine` command: 0 well, 1 failed, 2 bad input, 3 a gate failed, 130 interrupted."
     parser = build_parser()
-    parsed = parser.parse_args(arguments)
+    parsed, further = parser.parse_known_args(arguments)
+    if further and parsed.verb != 'lab': parser.error(f"unrecognized arguments: {' '.join(further)}")
+    parsed.arguments = further
     try: return _dispatch(parser, parsed)
     except KeyboardInterrupt: print('Interrupted.', file=sys.stderr); return 130
     except BrokenPipeError: sys.stderr.close(); return 0
