@@ -68,7 +68,7 @@ def prepare_target(
 # %% ../../nbs/04_training/20_learner.ipynb #500abc1c
 class WarmCosine(Callback):
     "Sets the learning rate of every step: linear warm-up, then a cosine down to a thousandth."
-    order, run_valid = 20, False
+    order = 20
 
     def __init__(
         self,
@@ -81,6 +81,7 @@ class WarmCosine(Callback):
     def before_fit(self): self.step, self.steps = 0, max(1, self.learn.n_epoch * len(self.learn.dls.train))
 
     def before_batch(self):
+        if not self.learn.training: return
         rate = self.peak * rate_at(self.step / self.steps, self.warmup)
         for group in self.learn.opt.opt.param_groups: group['lr'] = rate
         self.step += 1
@@ -148,7 +149,11 @@ class LeanLearner(Learner):
         listeners = getattr(self, '_listeners', None)
         if listeners is None: listeners = self._listeners = {}
         if event_name not in listeners: listeners[event_name] = [cb for cb in self.cbs.sorted('order') if hasattr(cb, event_name)]
-        for cb in listeners[event_name]: cb(event_name)
+        for cb in listeners[event_name]:
+            if cb.run and cb.run_train and cb.run_valid: getattr(cb, event_name)()
+            else: cb(event_name)
+
+    def _set_device(self, batch): return batch     # these batches are made where the network is
 
     def __call__(self, event_name): self._call_one(event_name)
 
