@@ -86,9 +86,10 @@ def release_files(
              "profile.json": profile, "decision.json": decision, "model_card.json": model_card,
              "features.json": {"columns": preprocessor.inputs, "as_of": card.time, "views": []},
              "training_rows.safetensors": save({"rows": np.sort(hashed)})}
-    if hasattr(trained.module, "state_dict"):
-        weights = {name: np.ascontiguousarray(value.detach().cpu().numpy()) for name, value in trained.module.state_dict().items()}
-        files |= {"architecture.json": trained.architecture, "weights.safetensors": save(weights)}
+    if trained.family == "net":
+        from dlmine.models.tabular import pack_weights
+
+        files |= {"architecture.json": trained.architecture, "weights.safetensors": pack_weights(trained.module.module)}
     return files
 
 # %% ../../nbs/06_deployment/00_packaging.ipynb #02a0c55d

@@ -190,7 +190,8 @@ def _read(column: dict) -> NumberProfile | LevelProfile:
     "One column from its JSON."
     column = {k: tuple(v) if isinstance(v, list) else v for k, v in column.items()}
     if column['kind'] == 'categorical': return LevelProfile(**column)
-    return NumberProfile(**column | {'edges': tuple(float(edge) for edge in column['edges'])})
+    numbers = {key: None if column[key] is None else float(column[key]) for key in ('mean', 'squares', 'minimum', 'maximum')}   # infinite ones stand there as text
+    return NumberProfile(**column | numbers | {'edges': tuple(float(edge) for edge in column['edges'])})
 
 
 def merge_columns(one, two, name: str = '') -> NumberProfile | LevelProfile:

@@ -126,8 +126,10 @@ def first_screen(
     if run.get('error'): headline, reasons = _what_failed(run['error'])
     facts = ''.join(f'<div><dt>{label}</dt><dd>{value}</dd></div>' for label, value in _facts(run))
     plain = f'<ul class="reasons">{reasons}</ul>' if reasons and not (verdict and name in ('passed', 'failed')) else ''
-    return (f'<header id="top" class="{name}"><p class="kicker">{html.escape(title)}</p><p class="stamp"><span class="sign" aria-hidden="true">{sign}</span> {word}</p>'
-            f'<h1>{html.escape(str(headline))}</h1>{plain}{f"<div class=verdict>{verdict}</div>" if verdict else ""}<dl>{facts}</dl></header>')
+    is_said = name in ('passed', 'failed') and html.escape(str(headline)) in verdict   # the verdict's own outputs say it: once is enough
+    top = f'<h1 class="quiet">{html.escape(title)}</h1>' if is_said else f'<p class="kicker">{html.escape(title)}</p>'
+    return (f'<header id="top" class="{name}">{top}<p class="stamp"><span class="sign" aria-hidden="true">{sign}</span> {word}</p>'
+            f'{"" if is_said else f"<h1>{html.escape(str(headline))}</h1>"}{plain}{f"<div class=verdict>{verdict}</div>" if verdict else ""}<dl>{facts}</dl></header>')
 
 # %% ../../nbs/10_runs/10_report.ipynb #5f896fea
 def _shell(title: str, body: str, style: str = STYLE) -> str:
