@@ -69,8 +69,8 @@ def test_no_star_imports_and_heavy_imports_where_used(path):
         names = [a.name for a in node.names] if isinstance(node, ast.Import) else [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
         for name in names:
             top = name.split(".")[0]
-            if top == "torch" and room in ("models", "training"):
-                continue   # a network is a torch.nn.Module: these modules are themselves loaded where used
+            if top in ("torch", "fastai", "sklearn") and room in ("models", "training"):
+                continue   # networks, callbacks and estimators are classes of torch, fastai and scikit-learn: these modules are themselves loaded where used
             assert top not in HEAVY, f"{path.name} imports {name} at the top (line {node.lineno}): import it in the function that uses it"
 
 
