@@ -1,0 +1,122 @@
+"Tables that no one prepared: a card is proposed and a model trained; only a constant target is refused."
+import csv
+import random
+import sqlite3
+
+import pytest
+from test_templates import dlmine, published
+
+OPTIONS = ["-p", "epochs=2", "-p", "trees=30", "-p", "resamples=60"]
+
+
+def write(path, header, rows, encoding="utf-8"):
+    with open(path, "w", newline="", encoding=encoding) as file:
+        csv.writer(file).writerows([header, *rows])
+
+
+def with_nulls_dates_and_text(path):
+    rng = random.Random(1)
+    words = "refund late broken thanks great cable screen parcel delivery again never happy".split()
+    rows = []
+    for i in range(500):
+        bad = rng.random() < 0.3
+        text = " ".join(rng.choices(words[:3] if bad and rng.random() < 0.7 else words, k=8))
+        rows.append([f"T{i:05d}", f"2024-{1 + i % 12:02d}-{1 + i % 28:02d} {i % 24:02d}:15", rng.choice(["", "north", "south", "wést"]), "" if rng.random() < 0.4 else round(rng.gauss(50 + 10 * bad, 9), 2), text, "yes" if bad else "no"])
+    write(path, ["ticket", "opened", "région", "amount", "message", "escalated"], rows)
+    return "escalated"
+
+
+def wide(path):
+    rng = random.Random(2)
+    rows = [[*(round(rng.gauss(0, 1), 3) for _ in range(1500)), i % 2] for i in range(60)]
+    write(path, [*(f"gene_{i}" for i in range(1500)), "sick"], rows)
+    return "sick"
+
+
+def regression(path):
+    rng = random.Random(3)
+    rows = [[rng.choice("ABCD"), rng.randint(20, 200), rng.randint(1950, 2020), 0] for _ in range(400)]
+    for row in rows:
+        row[3] = round(row[1] * 2000 + "ABCD".index(row[0]) * 30000 + rng.gauss(0, 15000))
+    write(path, ["district", "area", "built", "price"], rows)
+    return "price"
+
+
+def many_classes(path):
+    rng = random.Random(4)
+    rows = [[round(rng.gauss(k, 0.7), 3), round(rng.gauss(-k, 0.9), 3), f"kind {k}"] for k in (i % 7 for i in range(420))] + [[9, 9, "seen once"]]
+    write(path, ["c", "dls", "species"], rows)
+    return "species"
+
+
+def copied_columns(path):
+    rng = random.Random(5)
+    rows = []
+    for _ in range(300):
+        a = rng.random()
+        rows.append([a, a, "", rng.choice(["inf", "1e300", str(rng.random())]), int(a + rng.gauss(0, 0.2) > 0.5)])
+    write(path, ["size", "size", "empty", "huge", "ok"], rows)
+    return "ok"
+
+
+@pytest.mark.parametrize("make", [with_nulls_dates_and_text, wide, regression, many_classes, copied_columns], ids=lambda f: f.__name__)
+def test_propose_and_train(make, tmp_path, own_workspace):
+    target = make(tmp_path / "table.csv")
+    proposed = dlmine(tmp_path, "card", "init", "table.csv", "--target", target, "--out", "usecase.yml")
+    assert proposed.returncode == 0, proposed.stdout + proposed.stderr
+    trained = dlmine(tmp_path, "run", "retrain", "--card", "usecase.yml", *OPTIONS)
+    assert trained.returncode == 0, trained.stdout + trained.stderr[-3000:]
+    audited = dlmine(tmp_path, "run", "audit", "--card", "usecase.yml", "-p", "resamples=60", "-p", "explained=10", "-p", "evidently_rows=0")
+    assert audited.returncode == 0, audited.stdout + audited.stderr[-3000:]
+    assert (published(own_workspace, "audit")[0] / "report.html").exists()
+
+
+def nothing_written(workspace):
+    "No run, release, evidence or registry entry; the private notebook may stay for the reader."
+    return not [p for kind in ("runs", "releases", "evidence") for p in (workspace / kind).glob("*") if not p.name.endswith(".lock")]
+
+
+CARD = "version: 1\nname: t\nsources: [{{name: main, location: {location}}}]\ntarget: {target}\ntask: {{kind: classification}}\n{more}split: {split}\n"
+RANDOM = "{kind: random, valid: 0.2, test: 0.2, seed: 0}"
+
+
+def bad_case(name, folder):
+    "(card text, words that the error must hold)"
+    rows = [[i, f"2024-01-{1 + i % 28:02d}", i % 2] for i in range(100)]
+    write(folder / "good.csv", ["size", "day", "bought"], rows)
+    if name == "missing column":
+        return CARD.format(location="good.csv", target="bougth", more="", split=RANDOM), ["bougth", "bought"]
+    if name == "one class":
+        write(folder / "one.csv", ["size", "bought"], [[i, "no"] for i in range(50)])
+        return CARD.format(location="one.csv", target="bought", more="", split=RANDOM), ["constant"]
+    if name == "empty file":
+        (folder / "empty.csv").write_text("")
+        return CARD.format(location="empty.csv", target="x", more="", split=RANDOM), ["empty.csv"]
+    if name == "binary file":
+        (folder / "binary.csv").write_bytes(bytes(range(256)) * 40)
+        return CARD.format(location="binary.csv", target="x", more="", split=RANDOM), ["binary.csv"]
+    if name == "empty side":
+        return CARD.format(location="good.csv", target="bought", more="time: day\n", split="{kind: time, valid_from: 2030-01-01, test_from: 2031-01-01}"), ["2024-01"]
+    if name == "no database":
+        sqlite3.connect(folder / "some.db").execute("create table visits (x int)")
+        return CARD.format(location="'sqlite:///some.db?table=visit'", target="x", more="", split=RANDOM), ["visit"]
+    return CARD.format(location="good.csv", target="bought", more="protcted: [size]\n", split=RANDOM), ["protcted", "protected"]
+
+
+@pytest.mark.parametrize("name", ["missing column", "one class", "empty file", "binary file", "empty side", "no database", "unknown key"])
+def test_bad_input_ends_with_two_and_writes_nothing(name, tmp_path, own_workspace):
+    text, words = bad_case(name, tmp_path)
+    (tmp_path / "usecase.yml").write_text(text)
+    done = dlmine(tmp_path, "run", "retrain", "--card", "usecase.yml", *OPTIONS)
+    said = done.stdout + done.stderr
+    assert done.returncode == 2, said
+    assert all(word in said for word in words), said
+    assert nothing_written(own_workspace)
+
+
+@pytest.mark.parametrize("assignment, words", [("epoch=3", ["epoch", "epochs"]), ("epochs=many", ["epochs", "many"]), ("precision=fp8", ["precision", "fp32"])])
+def test_bad_parameters_end_with_two_before_a_kernel_starts(assignment, words, tmp_path, own_workspace):
+    done = dlmine(tmp_path, "run", "retrain", "--card", "usecases/adult.yml", "-p", assignment)
+    said = done.stdout + done.stderr
+    assert done.returncode == 2 and all(word in said for word in words), said
+    assert nothing_written(own_workspace) and not list((own_workspace / "private").glob("*"))
