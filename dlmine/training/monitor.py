@@ -14,7 +14,7 @@ from ..core.view import View
 from .trained import plot_history
 
 # %% auto #0
-__all__ = ['TrainingMonitor', 'measure', 'status_line', 'draw_curves', 'table_of']
+__all__ = ['TrainingMonitor', 'measure', 'figures_of', 'status_line', 'hear_while_running', 'draw_curves', 'table_of']
 
 # %% ../../nbs/04_training/90_monitor.ipynb #37cb6d24
 class TrainingMonitor(Callback):
@@ -81,8 +81,9 @@ class TrainingMonitor(Callback):
         stop = widgets.Button(description='Stop', tooltip='Stop after this batch and keep the best weights', icon='stop', disabled=True)
         stop.add_class('dlmine-training-stop')
         stop.on_click(self.request_stop)
-        bar = widgets.FloatProgress(value=0.0, min=0.0, max=1.0, layout=widgets.Layout(width='60%'))
-        self.parts = {'status': widgets.HTML(), 'bar': bar, 'stop': stop, 'curves': widgets.HTML()}
+        hear_while_running(stop)
+        bar = widgets.FloatProgress(value=0.0, min=0.0, max=1.0, layout=widgets.Layout(width='452px', flex='0 1 auto'))
+        self.parts = {'status': widgets.HTML(), 'bar': bar, 'stop': stop, 'curves': widgets.HTML(layout=widgets.Layout(min_height='290px'))}
         self.show(force=True)
         return widgets.VBox([self.parts['status'], widgets.HBox([bar, stop]), self.parts['curves']])
 
@@ -105,17 +106,30 @@ def measure(
     return {'epoch': epoch, 'share': min(1.0, seen / max(1, total)), 'rows_per_second': speed, 'seconds': seconds, 'seconds_left': (total - seen) / max(speed, 1e-9)}
 
 
+def figures_of(progress: dict, rows: list[dict]) -> dict[str, str]:
+    "What a person looks at, as label → text."
+    shown = {'epoch': f"{progress['epoch']} of {progress['epochs']}"} if progress['epoch'] else {}
+    if rows: shown['validation loss'] = f"{rows[-1]['valid_loss']:.4f}"
+    if rows and rows[-1]['kpi'] is not None: shown['KPI'] = f"{rows[-1]['kpi']:.4f}"
+    if progress['rows_per_second']: shown['rows per second'] = f"{progress['rows_per_second']:,.0f}"
+    if progress['state'] == 'training' and progress['seconds_left'] is not None: shown['time left, at most'] = f"{progress['seconds_left']:,.0f} s"
+    elif progress['seconds']: shown['time'] = f"{progress['seconds']:,.1f} s"
+    return shown
+
+
 def status_line(title: str, progress: dict, rows: list[dict]) -> str:
-    "One line of HTML: where the training stands."
-    parts = [f"<b>{html.escape(title)}</b>: {progress['state']}"]
-    if progress['epoch']: parts.append(f"epoch {progress['epoch']} of {progress['epochs']}")
-    if rows:
-        parts.append(f"validation loss {rows[-1]['valid_loss']:.4f}")
-        if rows[-1]['kpi'] is not None: parts.append(f"KPI {rows[-1]['kpi']:.4f}")
-    if progress['rows_per_second']: parts.append(f"{progress['rows_per_second']:,.0f} rows/s")
-    if progress['state'] == 'training' and progress['seconds_left'] is not None: parts.append(f"at most {progress['seconds_left']:.0f} s left")
-    if progress['reason']: parts.append(html.escape(progress['reason']))
-    return '<div>' + ' · '.join(parts) + '</div>'
+    "Where the training stands: title and state, the figures side by side, and why it ended."
+    figures = ''.join(f'<div><div style="font-size:11px;opacity:.75">{label}</div><b style="font-size:16px">{text}</b></div>' for label, text in figures_of(progress, rows).items())
+    reason = f" · {html.escape(progress['reason'])}" if progress['reason'] else ''
+    look = 'display:flex;flex-wrap:wrap;gap:2px 28px;line-height:1.35;margin:4px 0;font-variant-numeric:tabular-nums'
+    return f"<div style='line-height:1.5'><b>{html.escape(title)}</b>: {progress['state']}{reason}</div><div style='{look}'>{figures}</div>"
+
+
+def hear_while_running(
+    widget,  # an ipywidget whose messages must not wait for the end of the running cell
+) -> None:
+    "Let a widget's messages go where JupyterLab sends them, a subshell, also when the busy main shell was the last to speak to it."
+    if hasattr(widget.comm, '_reply_subshell_for'): widget.comm._reply_subshell_for = lambda data, sent_to: sent_to   # ipykernel 7.4 and later
 
 # %% ../../nbs/04_training/90_monitor.ipynb #d59f6044
 def draw_curves(rows: list[dict], kept: int | None) -> str:

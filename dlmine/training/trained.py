@@ -81,6 +81,7 @@ def plot_history(
             if points: axes.plot(*zip(*points), label=name.replace('_', ' '), **series(place, marker=len(points) < 30))
         if best is not None: axes.axvline(best, linestyle=':', linewidth=1, color='0.5', label='kept')
         axes.set(xlabel=along.replace('_', ' '), ylabel='loss')
+        axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         axes.legend()
     return draw(figure, f'Loss of training and validation over {len(history)} rows of the history' + (f'; {best} was kept.' if best is not None else '.'))
 
