@@ -170,15 +170,15 @@ def _numbers(explorer) -> str:
     "The present setting in words and numbers."
     one, curves = explorer.cut(), explorer.curves
     best = curves.best(explorer.prevalence)
-    rows = [{"": "rows acted on", "value": f"{one.acted:.1%} (about {one.acted * curves.rows:,.0f} of {curves.rows:,})"},
-            {"": "of these rightly (precision)", "value": "–" if one.precision != one.precision else f"{one.precision:.1%}"},
-            {"": "of all cases found (recall)", "value": f"{one.recall:.1%}"},
-            {"": "false alarms among the others", "value": f"{one.false_alarms:.1%}"}]  # fmt: skip
+    rows = [{"": "rows acted on", "at this cut": f"{one.acted:.1%} (about {one.acted * curves.rows:,.0f} of {curves.rows:,})"},
+            {"": "of these rightly (precision)", "at this cut": "–" if one.precision != one.precision else f"{one.precision:.1%}"},
+            {"": "of all cases found (recall)", "at this cut": f"{one.recall:.1%}"},
+            {"": "false alarms among the others", "at this cut": f"{one.false_alarms:.1%}"}]  # fmt: skip
     if one.money is not None:
         unit = f" {explorer.currency}" if explorer.currency else ""
         top = curves.cut(best, explorer.prevalence)
-        rows.append({"": "worth of 1,000 rows", "value": f"{format_value(one.money * 1000, 0)}{unit}"})
-        rows.append({"": "most it could be", "value": f"{format_value(top.money * 1000, 0)}{unit} at a cut of {best:.3f}"})
+        rows.append({"": "worth of 1,000 rows", "at this cut": f"{format_value(one.money * 1000, 0)}{unit}"})
+        rows.append({"": "most it could be", "at this cut": f"{format_value(top.money * 1000, 0)}{unit} at a cut of {best:.3f}"})
     caption = f"Cut {explorer.threshold:.3f}, {explorer.prevalence:.1%} positives" + ("" if abs(explorer.prevalence - curves.prevalence) < 5e-4 else f" (observed {curves.prevalence:.1%})")
     return table_html(rows, caption=caption) + (f"<p>{html.escape(explorer.note)}</p>" if explorer.note else "")
 
@@ -189,7 +189,7 @@ def _picture(explorer) -> str:
 
 def _twin(explorer) -> str:
     "What the report shows: the numbers and the picture."
-    return f'<div class="dlmine-threshold-numbers">{_numbers(explorer)}</div>{_picture(explorer)}'
+    return f'<div style="display:flex;flex-wrap:wrap;gap:8px 16px;align-items:flex-start"><div class="dlmine-threshold-numbers">{_numbers(explorer)}</div><div style="flex:0 1 {WIDTH}px;min-width:0">{_picture(explorer)}</div></div>'
 
 
 def _show(explorer):
@@ -209,7 +209,7 @@ def _build(explorer):
     "The live widget: sliders, numbers, picture."
     import ipywidgets as w
 
-    style, wide = {"description_width": "130px"}, w.Layout(width="520px")
+    style, wide = {"description_width": "118px"}, w.Layout(width="100%")
     cut = w.FloatSlider(value=min(explorer.threshold, 1), min=0, max=1, step=0.001, readout_format=".3f", description="cut", style=style, layout=wide)
     share = w.FloatSlider(value=explorer.prevalence, min=0, max=1, step=0.001, readout_format=".3f", description="share of positives", style=style, layout=wide)
     best, back = w.Button(description="Best cut", tooltip="The cut worth most at this share of positives"), w.Button(description="Start again")
@@ -222,7 +222,9 @@ def _build(explorer):
     back.on_click(lambda _: setattr(explorer, "value", {"threshold": explorer.start, "prevalence": explorer.curves.prevalence}))
     explorer._controls = (cut, share, numbers, picture)
     _show(explorer)
-    return w.VBox([cut, share, w.HBox([best, back]), numbers, picture])
+    controls = w.VBox([cut, share, w.HBox([best, back]), numbers], layout=w.Layout(flex="1 1 380px", max_width="440px"))
+    picture.layout = w.Layout(flex="0 1 560px")
+    return w.HBox([controls, picture], layout=w.Layout(flex_flow="row wrap", align_items="flex-start"))
 
 # %% ../../nbs/05_evaluation/90_threshold.ipynb #564b7025
 class ThresholdExplorer(View):

@@ -21,7 +21,7 @@ class Control:
     "One field of the form"
     path: tuple  # keys in the card
     label: str  # beside the field
-    style: str = "text"  # text, value (a number, date or text), lines, choice, gates
+    style: str = "text"  # text, prose, value (a number, date or text), lines, choice, gates
     options: tuple = ()  # for a choice
     split: str = ""  # only shown for this kind of split
 
@@ -32,7 +32,7 @@ class Control:
 
 _METRICS = ("", *METRICS)
 CONTROLS = {
-    "The question": (Control(("name",), "Name"), Control(("owner",), "Owner"), Control(("purpose",), "Purpose"), Control(("target",), "Target"), Control(("task", "kind"), "Task", "choice", ("classification", "regression")),
+    "The question": (Control(("name",), "Name"), Control(("owner",), "Owner"), Control(("purpose",), "Purpose", "prose"), Control(("target",), "Target"), Control(("task", "kind"), "Task", "choice", ("classification", "regression")),
                      Control(("task", "positive"), "Positive class", "value")),
     "The data": (Control(("sources", 0, "location"), "Location"), Control(("time",), "Time"), Control(("entity",), "Entity"), Control(("cluster",), "Cluster"), Control(("protected",), "Protected", "lines"), Control(("segments",), "Segments", "lines"),
                  Control(("exclude",), "Exclude", "lines")),
@@ -125,12 +125,13 @@ def _control_for(path: tuple) -> str:
 def _field(control: Control, text: str, columns: tuple):
     "The ipywidget of a control"
     import ipywidgets as widgets
-    layout, style = widgets.Layout(width="min(100%, 560px)"), {"description_width": "150px"}
+    layout, style = widgets.Layout(width="calc(100% - 4px)"), {"description_width": "130px"}
     common = {"description": control.label, "layout": layout, "style": style, "continuous_update": False}
     if control.style == "choice":
         options = control.options if text in control.options else (*control.options, text)
         common.pop("continuous_update")
         return widgets.Dropdown(options=options, value=text, **common)
+    if control.style == "prose": return widgets.Textarea(value=text, rows=min(5, 2 + len(text) // 50), **common)
     if control.style in ("lines", "gates"): return widgets.Textarea(value=text, rows=min(8, max(2, text.count("\n") + 2)), **common)
     if columns and control.path[-1] in ("target", "time", "entity", "cluster", "column"): return widgets.Combobox(value=text, options=tuple(columns), ensure_option=False, **common)
     return widgets.Text(value=text, **common)
@@ -138,7 +139,7 @@ def _field(control: Control, text: str, columns: tuple):
 def _message(text: str) -> str:
     "A problem below its field"
     from html import escape
-    return f'<div role="alert" style="margin-left:154px;border-left:3px solid #D55E00;padding-left:8px">{escape(text)}</div>' if text else ""
+    return f'<div role="alert" style="margin-left:136px;line-height:1.35;border-left:3px solid #D55E00;padding-left:8px">{escape(text)}</div>' if text else ""
 
 # %% ../../nbs/01_framing/90_card_form.ipynb #ef51bb72
 class CardForm(View):
@@ -155,7 +156,7 @@ class CardForm(View):
         "The widget"
         import ipywidgets as widgets
         self._messages[""] = widgets.HTML(layout=widgets.Layout(display="none"))
-        boxes = [self._messages[""]]
+        boxes = []
         for section, controls in CONTROLS.items():
             rows = [widgets.HTML(f"<h4 style='margin:8px 0 2px'>{section}</h4>")]
             for control in controls:
@@ -166,7 +167,9 @@ class CardForm(View):
                 rows += [field, message]
             boxes.append(widgets.VBox(rows))
         self._show()
-        return widgets.VBox(boxes)
+        look = widgets.Layout(flex="1 1 400px", max_width="520px")
+        columns = [widgets.VBox(boxes[:2], layout=look), widgets.VBox(boxes[2:], layout=look)]
+        return widgets.VBox([self._messages[""], widgets.HBox(columns, layout=widgets.Layout(flex_flow="row wrap", align_items="flex-start"))])
 
     def _changed(self, change=None):
         "Reads all fields; keeps the last valid card"

@@ -58,7 +58,7 @@ def test_sliders_and_value_move_each_other():
     explorer.value = {"threshold": 0.8, "prevalence": 0.1}
     assert (cut.value, share.value) == (0.8, 0.1) and "Cut 0.800" in numbers.value
     assert {"dlmine-threshold-cut"} <= set(cut._dom_classes) and "dlmine-threshold-numbers" in numbers._dom_classes and "dlmine-threshold" in explorer.widget._dom_classes
-    best, back = explorer.widget.children[2].children
+    best, back = explorer.widget.children[0].children[2].children
     best.click()
     assert explorer.value["threshold"] == pytest.approx(explorer.curves.best(0.1))
     back.click()
