@@ -173,12 +173,12 @@ def _numbers(explorer) -> str:
     rows = [{"": "rows acted on", "at this cut": f"{one.acted:.1%} (about {one.acted * curves.rows:,.0f} of {curves.rows:,})"},
             {"": "of these rightly (precision)", "at this cut": "–" if one.precision != one.precision else f"{one.precision:.1%}"},
             {"": "of all cases found (recall)", "at this cut": f"{one.recall:.1%}"},
-            {"": "false alarms among the others", "at this cut": f"{one.false_alarms:.1%}"}]  # fmt: skip
+            {"": "false alarms", "at this cut": f"{one.false_alarms:.1%}"}]  # fmt: skip
     if one.money is not None:
         unit = f" {explorer.currency}" if explorer.currency else ""
         top = curves.cut(best, explorer.prevalence)
         rows.append({"": "worth of 1,000 rows", "at this cut": f"{format_value(one.money * 1000, 0)}{unit}"})
-        rows.append({"": "most it could be", "at this cut": f"{format_value(top.money * 1000, 0)}{unit} at a cut of {best:.3f}"})
+        rows.append({"": "most it could be", "at this cut": f"{format_value(top.money * 1000, 0)}{unit}, at {best:.3f}"})
     caption = f"Cut {explorer.threshold:.3f}, {explorer.prevalence:.1%} positives" + ("" if abs(explorer.prevalence - curves.prevalence) < 5e-4 else f" (observed {curves.prevalence:.1%})")
     return table_html(rows, caption=caption) + (f"<p>{html.escape(explorer.note)}</p>" if explorer.note else "")
 
@@ -222,8 +222,8 @@ def _build(explorer):
     back.on_click(lambda _: setattr(explorer, "value", {"threshold": explorer.start, "prevalence": explorer.curves.prevalence}))
     explorer._controls = (cut, share, numbers, picture)
     _show(explorer)
-    controls = w.VBox([cut, share, w.HBox([best, back]), numbers], layout=w.Layout(flex="1 1 380px", max_width="440px"))
-    picture.layout = w.Layout(flex="0 1 560px")
+    controls = w.VBox([cut, share, w.HBox([best, back]), numbers], layout=w.Layout(flex="0 0 auto", min_width="380px"))
+    picture.layout = w.Layout(flex="1 1 400px", max_width="560px")
     return w.HBox([controls, picture], layout=w.Layout(flex_flow="row wrap", align_items="flex-start"))
 
 # %% ../../nbs/05_evaluation/90_threshold.ipynb #564b7025

@@ -167,7 +167,7 @@ class CardForm(View):
                 rows += [field, message]
             boxes.append(widgets.VBox(rows))
         self._show()
-        look = widgets.Layout(flex="1 1 400px", max_width="520px")
+        look = widgets.Layout(flex="1 1 400px", max_width="520px", margin="0 20px 0 0")
         columns = [widgets.VBox(boxes[:2], layout=look), widgets.VBox(boxes[2:], layout=look)]
         return widgets.VBox([self._messages[""], widgets.HBox(columns, layout=widgets.Layout(flex_flow="row wrap", align_items="flex-start"))])
 
