@@ -14,8 +14,8 @@ from ..core.errors import DataError
 from .trained import Features, Trained, check_features, check_target
 
 # %% auto #0
-__all__ = ['CODES', 'RARE', 'CANDIDATES', 'fold_codes', 'side_by_side', 'make_estimator', 'spread', 'fit_one', 'fit_boosting',
-           'prepare_rows', 'keep_known', 'predict']
+__all__ = ['CODES', 'RARE', 'CANDIDATES', 'TREES', 'fold_codes', 'side_by_side', 'make_estimator', 'spread', 'rounds_within',
+           'fit_one', 'fit_boosting', 'prepare_rows', 'keep_known', 'predict']
 
 # %% ../../nbs/04_training/30_boosting.ipynb #ddac5b2e
 CODES = 255  # scikit-learn's histograms hold codes 0 … 254
@@ -64,6 +64,17 @@ def spread(
     return np.arange(count) if count <= rows else np.linspace(0, count - 1, rows).astype(np.int64)
 
 
+TREES = 12_000  # of one fit, at most
+
+
+def rounds_within(
+    budget: int,  # boosting rounds asked for
+    classes: int,  # number of classes; 1 for values
+) -> int:
+    "Boosting rounds, fewer where each costs a tree for every one of many classes."
+    return min(budget, max(10, TREES // max(1, classes)))
+
+
 def fit_one(
     estimator,  # as `make_estimator` made it
     train: tuple[np.ndarray, np.ndarray],  # matrix and target
@@ -87,7 +98,7 @@ def fit_boosting(
     classes: Sequence = (),  # labels in the order of their codes
     candidates: Sequence[dict] = CANDIDATES,  # settings to try
     budget: int = 300,  # boosting rounds, at most, for each fit
-    tuning_rows: int = 60_000,  # rows on which candidates are compared; all, where there are fewer
+    tuning_rows: int = 30_000,  # rows on which candidates are compared; all, where there are fewer
     seed: int = 0,  # of scikit-learn's random choices
 ) -> Trained:
     "Tunes on the validation rows, fits the best candidate on all training rows, and returns it; the history holds one row per candidate."
@@ -101,6 +112,7 @@ def fit_boosting(
     if not np.isin(train[1], train[1][:1]).all() or kind == 'regression':
         valid = keep_known(valid, train[1], kind)
     some = spread(len(y), tuning_rows)
+    budget = rounds_within(budget, size)
     history, best = [], None
     for number, settings in enumerate(candidates, 1):
         begun = time.perf_counter()
