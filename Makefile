@@ -9,6 +9,7 @@ READY  := $(VENV)/.ready
 ONLY   ?=
 WORKERS ?= 2
 export DO_NOT_TRACK = 1
+export OMP_WAIT_POLICY = PASSIVE
 export MLFLOW_DISABLE_TELEMETRY = true
 
 .PHONY: help setup demo test test-all lab export check readme bench browser clean

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-os.environ.update(DO_NOT_TRACK="1", MLFLOW_DISABLE_TELEMETRY="true", MPLBACKEND="Agg")
+os.environ.update(OMP_WAIT_POLICY="PASSIVE", DO_NOT_TRACK="1", MLFLOW_DISABLE_TELEMETRY="true", MPLBACKEND="Agg")
 for name in [n for n in os.environ if n.startswith("DLMINE_")]:
     del os.environ[name]
 

@@ -48,9 +48,10 @@ class Settings:
         return folder
 
     def environment(self) -> dict[str, str]:
-        "The variables that give a child process the same settings, wherever it starts"
+        "The variables that give a child process the same settings, wherever it starts; its threads wait without spinning unless OMP_WAIT_POLICY says otherwise"
         values = {name: getattr(self, name) for name in _KEYS}
-        return {f"DLMINE_{name.upper()}": str(value) for name, value in values.items() if value not in (None, "")}
+        polite = {"OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE")}   # spinning threads of two libraries on a busy machine starve each other
+        return polite | {f"DLMINE_{name.upper()}": str(value) for name, value in values.items() if value not in (None, "")}
 
 _KEYS = tuple(f.name for f in dataclasses.fields(Settings) if f.name not in ("sources", "file"))
 _RESERVED = ("DLMINE_RUN", "DLMINE_HEADLESS")  # how the runner speaks to a notebook: not settings
