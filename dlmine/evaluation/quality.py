@@ -66,11 +66,12 @@ class Quality:
     length: int | float  # k: rows, or a share of the rows
     currency: str = ""  # of the money
     sketch: dict = field(default_factory=dict)  # for the figure
+    cases: int | None = None  # rows with the rarer outcome, where there are two
 
     @property
     def figures(self) -> dict:
         "Numbers for the evidence: each metric with `_lower`, `_upper` and `_baseline`."
-        found = {"rows": self.rows, "clusters": self.clusters, "k": self.length}
+        found = {"rows": self.rows, "clusters": self.clusters, "k": self.length, **({} if self.cases is None else {"cases": self.cases})}
         for name, one in self.intervals.items():
             found |= {name: one.value, f"{name}_lower": one.lower, f"{name}_upper": one.upper, f"{name}_baseline": self.baseline.get(name)}
         return {name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in found.items()}
@@ -89,6 +90,7 @@ class Quality:
         "The deciding metric in words."
         one = self.intervals[self.main]
         unit = f"{self.clusters:,} clusters" if self.clusters < self.rows else f"{self.rows:,} rows"
+        unit += f", only {self.cases:,} with the rarer outcome" if self.cases is not None and self.cases < 30 else ""
         return f"{_label(self, self.main)} {_number(one.value)} (interval {_number(one.lower)} to {_number(one.upper)} over {unit}), {_number(self.baseline.get(self.main))} without a model."
 
     def evidence(self) -> Evidence:
@@ -149,7 +151,7 @@ def evaluate_model(
     known = baseline_scores(kind, target if train_target is None else train_target, len(target), scores.shape[1] if scores.ndim == 2 else 0)
     wished = ALIASES.get(card.kpi.metric, card.kpi.metric) if card is not None and card.kpi.metric else None
     main = wished if wished in intervals else MAIN[kind]
-    return Quality(name, kind, len(target), clusters, dict(intervals), _baseline_values(kind, target, known, options), main, length, currency, sketch_scores(kind, target, scores, classes))
+    return Quality(name, kind, len(target), clusters, dict(intervals), _baseline_values(kind, target, known, options), main, length, currency, sketch_scores(kind, target, scores, classes), int(min(target.sum(), len(target) - target.sum())) if kind == "binary" else None)
 
 
 def _baseline_values(kind: str, target, known, options: dict) -> dict:
@@ -219,6 +221,8 @@ class GateResults:
         "What came out, in words."
         if not self.rows:
             return "The card has no gates."
+        if len(self.rows) == 1:
+            return "The gate passed." if self.passed else f"The gate failed: {self.rows[0].reason}."
         return f"All {len(self.rows)} gates passed." if self.passed else f"{len(self.failed)} of {len(self.rows)} gates failed: {'; '.join(one.reason for one in self.failed)}."
 
     def evidence(self) -> Evidence:

@@ -94,13 +94,19 @@ def _from_quality(quality) -> tuple[list, list]:
     better, reasons, risks = is_better_than_none(quality), [], []
     state = {True: "good", None: "warning", False: "bad"}[better]
     more = {True: "", False: " That is no better than using no model.", None: " These rows are too few to be sure that this is better than no model."}[better]
-    reasons.append(Reason(state, say_quality(quality) + more, "quality"))
+    said = say_quality(quality).replace("It tells the cases apart", "It does not tell the cases apart") if better is False else say_quality(quality)
+    reasons.append(Reason(state, said + more, "quality"))
     if better is False:
         risks.append(Risk("high", "No better than no model", reasons[0].text, "Withdraw the model; use the simple rule until a better one is trained."))
     if better is None:
         risks.append(Risk("medium", "Not shown to be better than no model", reasons[0].text, "Judge again on more rows before much depends on it."))
     if quality.clusters < 10:
         risks.append(Risk("medium", "Few independent groups", f"The figures rest on {quality.clusters} groups only; their intervals are rough.", "Judge again when more have come."))
+    cases = getattr(quality, "cases", None)
+    if cases is not None and cases < 30:
+        risks.append(Risk("medium", "Few cases", f"Only {cases:,} of the {quality.rows:,} rows judged have the rarer outcome; every figure hangs on them.", "Judge again when there are at least 30 of them."))
+    elif quality.rows < 50:
+        risks.append(Risk("medium", "Few rows", f"Only {quality.rows:,} rows could be judged; another draw may look different.", "Judge again on more rows before much depends on it."))
     money, known = quality.intervals.get("money"), quality.baseline.get("money")
     if money is not None and known is not None:
         reasons.append(_money_reason(money, known, quality.currency))
@@ -131,7 +137,8 @@ def _from_gates(gates) -> tuple[list, list]:
 
 
 def _from_calibration(calibration, tolerance: float) -> tuple[list, list]:
-    promised, came = f"{calibration.predicted_share:.0%}", f"{calibration.observed_share:.0%}"
+    digits = 0 if min(calibration.predicted_share, calibration.observed_share, 1 - calibration.observed_share) >= 0.02 else 2
+    promised, came = f"{calibration.predicted_share:.{digits}%}", f"{calibration.observed_share:.{digits}%}"
     off = f"{calibration.error * 100:.1f} points"
     if calibration.error <= tolerance:
         return [Reason("good", f"Its probabilities can be taken at their word: promised {promised} on average, came {came}; a typical score is off by {off}.", "calibration")], []
@@ -165,10 +172,16 @@ def _drift_words(drift, notes: str) -> str:
     if not hasattr(drift, "drifted"):
         return notes
     moved, judged = drift.drifted, [one for one in drift.columns if one.verdict != "by nature"]
+    if not judged:
+        return "No column could be compared; those that move by nature, such as dates, are not counted." + _say_scores(drift)
     listed = ", ".join(moved[:3]) + (", …" if len(moved) > 3 else "")
-    scores = getattr(drift, "prediction", None)
-    told = "" if scores is None else " Its scores moved as well." if "drift" in scores.verdict else " Its scores did not move."
+    told = _say_scores(drift)
     return f"{len(moved) or 'None'} of {len(judged)} columns moved{': ' + listed if moved else ''}.{told}"
+
+
+def _say_scores(drift) -> str:
+    scores = getattr(drift, "prediction", None)
+    return "" if scores is None else " Its scores moved as well." if "drift" in scores.verdict else " Its scores did not move."
 
 
 def _from_drift(drift) -> tuple[list, list]:
@@ -179,6 +192,13 @@ def _from_drift(drift) -> tuple[list, list]:
     severity = "high" if found.verdict == "failed" else "medium"
     action = "See which columns moved and why; train again on recent rows if quality fell with them."
     return [Reason("warning", f"The data that it sees today differ from those that it learned from. {text}", "drift")], [Risk(severity, "The data moved", text, action)]
+
+
+def _from_copies(copies: float) -> tuple[list, list]:
+    if copies < 0.1:
+        return [], []
+    text = f"{copies:.0%} of the rows judged have the same values as a training row. If they describe the same case twice, the figures are better than they will be in use."
+    return [], [Risk("low" if copies < 0.5 else "medium", "Rows judged are copies of rows learned from", text, "Remove repeated rows, or keep them on one side: split by a group column in the card.")]
 
 
 def _from_lineage(lineage) -> tuple[list, list]:
@@ -272,6 +292,7 @@ def decide(
     card=None,  # the use-case card: owner, purpose, risk tier
     facts: dict | None = None,  # what else stands under the headline, such as version and window
     tolerance: float = 0.05,  # calibration error that is still taken at its word
+    copies: float = 0.0,  # share of the rows judged that are copies of a training row
     count: int = 5,  # reasons on the first screen
 ) -> Dossier:
     "Weigh what was found: may the model stay in use, and why?"
@@ -281,6 +302,7 @@ def decide(
     found += [_from_drift(drift)] if drift is not None else []
     found += [_from_calibration(calibration, tolerance)] if calibration is not None else []
     found += [_from_lineage(lineage)] if lineage is not None else []
+    found += [_from_copies(copies)]
     reasons, risks = ([one for part in found for one in part[side]] for side in (0, 1))
     missing = [name for name, one in (("groups of rows", slices), ("drift of the data", drift)) if one is None]
     if missing:

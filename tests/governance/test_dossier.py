@@ -135,3 +135,20 @@ def test_odd_data_give_a_page_and_no_all_clear(case):
     assert one.verdict != VERDICTS[0] and "nan" not in one._repr_html_()
     for part in (*parts, one):
         assert part._repr_html_() and canonical_json(part.evidence().figures)
+
+
+def test_few_cases_few_rows_and_copies_are_risks():
+    from dataclasses import replace
+    few = judge(quality=replace(quality(), cases=4))
+    assert few.verdict == VERDICTS[1] and "Only 4 of the 1,000" in few.risks[0].text and "only 4 with the rarer outcome" in replace(quality(), cases=4).sentence()
+    assert judge(quality=replace(quality(), rows=36)).risks[0].title == "Few rows"
+    assert [one.severity for one in (judge(copies=0.3).risks + judge(copies=0.8).risks)] == ["low", "medium"] and not judge(copies=0.05).risks
+
+
+def test_what_does_not_tell_the_cases_apart_is_not_said_to():
+    assert judge(quality=quality(0.5, 0.5, 0.5)).reasons[0].text.startswith("It does not tell the cases apart")
+
+
+def test_rare_promises_have_digits():
+    one = judge(calibration=Calibration("m", 2000, 2000, 0.002, 0.001, 0.005, 0.0021, 0.0020))
+    assert any("promised 0.21% on average, came 0.20%" in reason.text for reason in one.reasons)
