@@ -105,15 +105,20 @@ def _header(path: Path, head: bytes, encoding: str, separator: str | None):
     names = records[0]
     if {len(record) for record in records[1:]} == {len(names) + 1}: names = ["row", *names]
     blank = len(text) - len(text.lstrip("\r\n"))
+    if _is_single_quoted(names): names = [name.strip()[1:-1] for name in names]
     return separator, text[:blank].replace("\r\n", "\n").count("\n"), *unique_names(names)
 
-def _options(names, separator, blank, encoding, wanted, skipped: list):
+def _is_single_quoted(names: list[str]) -> bool:
+    "Whether a header is quoted with apostrophes, as R and some exports do"
+    return all(len(name.strip()) > 1 and name.strip()[0] == name.strip()[-1] == "'" for name in names)
+
+def _options(names, separator, blank, encoding, wanted, skipped: list, quote: str = '"'):
     "Arrow's options: every column as text, odd rows collected in `skipped`"
     import pyarrow as pa
     from pyarrow import csv as arrow_csv
     def odd(row): skipped.append(row); return "skip"
     return (arrow_csv.ReadOptions(column_names=names, skip_rows=blank, skip_rows_after_names=1, block_size=1 << 24, encoding=encoding),
-            arrow_csv.ParseOptions(delimiter=separator, newlines_in_values=True, invalid_row_handler=odd),
+            arrow_csv.ParseOptions(delimiter=separator, quote_char=quote, newlines_in_values=True, invalid_row_handler=odd),
             arrow_csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), include_columns=wanted or None, strings_can_be_null=True, null_values=[""]))
 
 # %% ../../nbs/00_core/23_delimited.ipynb #2177a237
@@ -143,9 +148,10 @@ def read_delimited(
     check_text(path, head)
     first = _encoding(head)
     separator, blank, names, renamed = _header(path, head, first, separator)
+    quote = "'" if head.decode(first, "replace").lstrip("\ufeff\r\n").startswith("'") and not any("'" in name for name in names) else '"'
     for encoding in dict.fromkeys((first, "cp1252", "latin-1")):
         skipped = []
-        try: table = _parse_file(path, _options(names, separator, blank, encoding, columns, skipped), rows); break
+        try: table = _parse_file(path, _options(names, separator, blank, encoding, columns, skipped, quote), rows); break
         except UnicodeError: continue
         except (pa.ArrowInvalid, OSError) as error:
             if "UTF8" in str(error) and encoding == "utf-8": continue

@@ -60,6 +60,7 @@ _FORMATS = (
     (re.compile(r"\d{1,2}[ -][A-Za-z]{3}[ -]\d{4}"), ("%d %b %Y", "%d-%b-%Y")),
     (re.compile(r"[A-Za-z]{3} \d{1,2},? \d{4}"), ("%b %d, %Y", "%b %d %Y")),
 )
+_COMPACT = re.compile(r"(19|20)\d{2}(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])$")  # 20240131: no number says this by chance in every row
 _TIMES = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
 
 def _date_formats(samples: list[str]) -> list[str]:
@@ -67,6 +68,7 @@ def _date_formats(samples: list[str]) -> list[str]:
     if all(match := [_ISO.match(text) for text in samples]):
         zones = [bool(found.group(4)) for found in match]
         return ["iso zone"] if all(zones) else [] if any(zones) else ["iso"]
+    if all(_COMPACT.match(text) for text in samples): return ["%Y%m%d"]
     for pattern, formats in _FORMATS:
         if all(pattern.match(text) for text in samples): return [day + time for day in formats for time in _TIMES]
     return []
@@ -131,6 +133,9 @@ def typed(
         lowered = pc.utf8_lower(column)
         if pc.all(pc.is_in(lowered, value_set=pa.array(["true", "false", None]))).as_py(): return pc.equal(lowered, "true")
     try:
+        if len(samples) >= 10 and all(_COMPACT.match(text) for text in samples):
+            try: return _as_dates(column, ["%Y%m%d"])
+            except pa.ArrowInvalid: pass
         if style := _number_style(samples): return _as_numbers(column, style)
         if forms := _date_formats(samples): return _as_dates(column, forms)
     except pa.ArrowInvalid: pass

@@ -224,7 +224,8 @@ def propose_gate(target: Target, rows: np.ndarray, strength: float) -> tuple:
     metric, threshold = {"binary": ("roc_auc", 0.5), "multiclass": ("macro_auc", 0.5), "regression": ("r2", 0.0)}[target.kind]
     clear = tests >= 300 and (strength >= 0.15 if target.kind == "regression" else strength >= 0.6)
     if target.kind == "binary": clear = clear and tests * min(target.values.mean(), 1 - target.values.mean()) >= 30
-    why = "Better than guessing, even at the lower end of the interval." if clear else "Not worse than guessing: the test rows are few or single columns say little, so the generous end of the interval is asked. Ask bound: lower when you have more data."
+    if target.kind == "regression" and not clear: threshold = -0.1
+    why = "Better than guessing, even at the lower end of the interval." if clear else "Not clearly worse than guessing: the test rows are few or single columns say little, so the generous end of the interval is asked. Ask bound: lower when you have more data."
     return {"metric": metric, "comparison": ">=", "threshold": threshold, "bound": "lower" if clear else "upper"}, why + " Set the threshold that your business needs."
 
 def card_name(location: str, target: str) -> str:

@@ -122,7 +122,7 @@ def _kept_classes(train_counts: np.ndarray, limit: int) -> np.ndarray:
 
 def group_rare(target: Target,  # as read
                train: np.ndarray,  # int64 positions of the training rows among the target's rows
-               limit: int = 100,  # classes that may stay apart
+               limit: int = 1000,  # classes that may stay apart
                ) -> Target:  # rare classes as `(other)`; code -1 for rows of classes that training never saw
     "Takes classes with few training rows together. Binary targets and numbers come back as they are."
     if target.kind != "multiclass": return target

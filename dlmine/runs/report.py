@@ -84,7 +84,7 @@ def draw_cells(
     return page
 
 # %% ../../nbs/10_runs/10_report.ipynb #8751a99c
-OUTCOMES = {0: ('passed', '✓', 'Passed'), 1: ('crashed', '✗', 'Crashed'), 2: ('refused', '✗', 'Bad input'), 3: ('failed', '!', 'A gate failed')}
+OUTCOMES = {0: ('passed', '✓', 'Passed'), 1: ('crashed', '✗', 'Crashed'), 2: ('refused', '✗', 'Bad input'), 3: ('failed', '!', 'Failed')}
 
 
 def _facts(run: dict) -> list[tuple[str, str]]:

@@ -221,7 +221,7 @@ def closing_lines(
     result: RunResult,  # what came of a run
 ) -> list[str]:
     "The last lines of the command: the verdict, then where to read on."
-    word = {PASSED: 'Passed', CRASHED: 'Crashed', REFUSED: 'Bad input', FAILED: 'A gate failed', INTERRUPTED: 'Interrupted'}[result.code]
+    word = {PASSED: 'Passed', CRASHED: 'Crashed', REFUSED: 'Bad input', FAILED: 'Failed', INTERRUPTED: 'Interrupted'}[result.code]
     lines = [f'Note: {note}' for note in result.notes] + [f'{word}: {result.headline}']
     if result.report: return lines + [f'Report: {result.report}']
     return lines + [f"Nothing was published. The notebook so far: {result.folder/'notebook.ipynb'}"]

@@ -134,3 +134,14 @@ def test_flights_are_complete_described_fast_and_hold_what_a_card_excludes():
     start = time.process_time(); kinds = {d.name: d.kind for d in describe_columns(flights)}
     assert time.process_time() - start < 6
     assert (kinds["scheduled_departure"], kinds["day"], kinds["carrier"], kinds["late"], kinds["temperature"]) == ("datetime", "datetime", "categorical", "boolean", "numeric")
+
+
+def test_compact_dates_and_single_quotes(tmp_path):
+    days = [f"19{58 + i // 12}{1 + i % 12:02d}{1 + i % 28:02d}" for i in range(40)]
+    (tmp_path / "co2.csv").write_text("date,number,co2\n" + "".join(f"{day},{20240000 + i},{300 + i}\n" for i, day in enumerate(days)))
+    table = read_table(tmp_path / "co2.csv")
+    assert str(table.schema.field("date").type) == "date32[day]" and str(table["date"][13]) == "1959-02-14"
+    assert str(table.schema.field("number").type) == "int64"
+    (tmp_path / "quoted.csv").write_text("'PID'\t'says'\n1\t'a\tb'\n2\t'it'\n")
+    quoted = read_table(tmp_path / "quoted.csv")
+    assert quoted.column_names == ["PID", "says"] and quoted["says"].to_pylist() == ["a\tb", "it"]

@@ -86,7 +86,7 @@ def test_verdict_moves_to_the_top_and_titles_are_escaped():
 
 
 def test_all_four_outcomes_have_a_word():
-    for number, word in [(0, 'Passed'), (1, 'Crashed'), (3, 'A gate failed')]:
+    for number, word in [(0, 'Passed'), (1, 'Crashed'), (3, 'Failed')]:
         assert f'> {word}</p>' in build_report(notebook(), {**RUN, 'exit_code': number}).html
 
 
