@@ -28,7 +28,8 @@ $(READY): $(LOCK) pyproject.toml setup.py
 	@if command -v nvidia-smi >/dev/null || ! $(BIN)/python -c 'import torch' 2>/dev/null; then \
 		$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(LOCK) "$$(grep -i '^torch==' $(LOCK))"; fi
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-	@$(BIN)/python -c 'import torch, fastai, mlflow, dlmine'
+	@echo "joining the flights and preparing an empty ledger, once for this machine …"
+	@DLMINE_WORKSPACE=$$(mktemp -d) $(BIN)/python -c 'import torch, fastai; from dlmine.core.settings import load_settings; from dlmine.core.mlruns import ensure_ledger; from dlmine.core.datasets import load_dataset; ensure_ledger(load_settings()); load_dataset("flights")'
 	@touch $(READY)
 
 demo: $(READY)   ## the main job on the flights data: retrain, then audit
