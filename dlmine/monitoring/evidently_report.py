@@ -94,7 +94,12 @@ class EvidentlyReport:
         from dlmine.core.evidence import Evidence
         return Evidence(capability='monitoring.evidently_report', subject='drift report on a sample', verdict='noted', figures=self.figures, notes=self.statement)
 
-    def _repr_html_(self): return f'<p><a href="{self.path.name}">Evidently report</a> ({self.path.stat().st_size / 1e6:.1f} MB, makes no network request). {self.statement}</p>'
+    @property
+    def link(self) -> str:
+        "Where the page lies seen from the report of its run, which is published beside the folder of its artifacts."
+        return f'artifacts/{self.path.name}' if self.path.parent.name == 'artifacts' else self.path.name
+
+    def _repr_html_(self): return f'<p><a href="{self.link}">Evidently report</a> ({self.path.stat().st_size / 1e6:.1f} MB, makes no network request). {self.statement}</p>'
 
 
 def run_evidently(reference, current, kinds: dict[str, str]):

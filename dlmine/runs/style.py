@@ -25,11 +25,11 @@ a{color:var(--link)}
 h1,h2,h3,h4{line-height:1.25;margin:2.2em 0 .6em;text-wrap:balance}
 h1{font-size:1.9rem}h2{font-size:1.35rem;padding-bottom:.3em;border-bottom:1px solid var(--line)}h3{font-size:1.1rem}h4{font-size:1rem}
 pre,code{font:13px/1.55 ui-monospace,"SFMono-Regular",Menlo,Consolas,"DejaVu Sans Mono",monospace}
-:not(pre)>code{background:var(--raised);border-radius:4px;padding:.1em .35em}
+:not(pre)>code{background:var(--raised);border-radius:4px;padding:.1em .35em;overflow-wrap:anywhere}
 header{border-top:6px solid var(--tone);background:var(--raised);border-bottom:1px solid var(--line);padding:1.6rem max(1.25rem,calc(50vw - 36rem)) 1.2rem}
 header.passed{--tone:var(--passed)}header.failed,header.refused{--tone:var(--failed)}header.crashed{--tone:var(--crashed)}
 header h1{margin:.25em 0 .4em;font-size:2rem}
-header h1.quiet{font-size:1.05rem;font-weight:400;opacity:.75;margin:0}
+header h1.quiet{color:var(--soft);font-size:1.05rem;font-weight:400;margin:0}
 .kicker{margin:0 0 .5rem;color:var(--soft);font-size:.95rem}
 .stamp{margin:0;color:var(--tone);font-weight:700;letter-spacing:.02em}
 .sign{display:inline-grid;place-items:center;width:1.5em;height:1.5em;margin-right:.25em;border-radius:50%;background:var(--tone);color:var(--paper);font-size:.9em}
