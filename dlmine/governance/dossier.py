@@ -16,7 +16,7 @@ from ..measures.metrics import METRICS
 
 # %% ../../nbs/08_governance/10_dossier.ipynb #03c86a21
 VERDICTS = ("may stay in use", "may stay with conditions", "must not stay")
-SIGNS = {"good": ("✓", "#2e8b57"), "warning": ("!", "#c98a00"), "bad": ("✕", "#c4432b")}  # a sign and a word beside each colour
+SIGNS = {"good": ("✓", "#2e8b57"), "warning": ("!", "#a87400"), "bad": ("✕", "#c4432b")}  # a sign and a word beside each colour
 
 
 @dataclass(frozen=True)
