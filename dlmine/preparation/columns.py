@@ -114,7 +114,7 @@ def _verdict(description, card: Card, table: pa.Table, times, split: Rows) -> tu
     if kind == "constant" and description.distinct and description.nulls: return "categorical", True, "one value or none: its presence may tell"
     if kind == "constant": return kind, False, "never varies" if description.distinct else "always missing"
     if description.copy_of and description.copy_of != card.target: return kind, False, f"repeats {description.copy_of!r}"
-    if name == card.cluster and (kind == "datetime" or description.distinct > 250): return kind, False, "the cluster: later ones are new"
+    if name == card.cluster and name != card.time and (kind == "datetime" or description.distinct > 250): return kind, False, "the cluster: later ones are new"
     if isinstance(card.split, TimeSplit) and kind in ("numeric", "boolean") and is_disguised_time(to_numbers(table[name], name=name), times, split.train, split.valid):
         return kind, False, "time in disguise: grows with time, later values unseen in training"
     return kind, True, "feature"

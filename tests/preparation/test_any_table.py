@@ -107,3 +107,15 @@ def test_leaks_are_excluded_and_siblings_named(tmp_path):
     assert set(proposal.card.exclude) == {"arr_delay", "status"}
     assert [finding.column for finding in proposal.findings if finding.subject == "suspicious"] == ["dep_delay"]
     assert "leak: its values stand one to one" in proposal.yaml
+
+
+def test_a_season_is_learned_when_the_time_is_also_the_cluster():
+    from dlmine.framing.card import parse_card
+    from dlmine.framing.split import split_rows
+    from dlmine.preparation.columns import plan_features
+
+    days = [datetime.date(2020, 1, 1) + datetime.timedelta(days=i) for i in range(1200)]
+    table = pa.table({"day": days, "sales": [float(day.timetuple().tm_yday) for day in days]})
+    card = parse_card("version: 1\nname: s\nsources: [{location: s.csv}]\ntarget: sales\ntask: {kind: regression}\ntime: day\ncluster: day\nsplit: {kind: time, valid_from: 2022-06-01, test_from: 2022-10-01}\n")
+    plan = plan_features(table, card, split_rows(table, card)[0])
+    assert plan.features == (("day", "datetime"),)
