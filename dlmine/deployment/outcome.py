@@ -118,7 +118,7 @@ class Outcome:
     figures: tuple  # (label, value, remark) of the few numbers to see first
 
     def _repr_html_(self) -> str:
-        tiles = "".join(f'<div style="border:1px solid currentColor;border-radius:6px;padding:.5em .9em;min-width:8em"><div style="font-size:.8em;opacity:.75">{escape(label)}</div>'
+        tiles = "".join(f'<div style="border:1px solid currentColor;border-radius:6px;padding:.5em .9em;flex:1 1 10em;max-width:18em"><div style="font-size:.8em;opacity:.75">{escape(label)}</div>'
                         f'<div style="font-size:1.5em;font-weight:600">{escape(value)}</div><div style="font-size:.8em;opacity:.75">{escape(remark)}</div></div>' for label, value, remark in self.figures)
         reasons = "".join(f"<li>{escape(reason)}</li>" for reason in self.reasons)
         return (f'<div class="dlmine-verdict dlmine-verdict-{self.verdict}"><p style="font-size:1.25em;font-weight:600">{escape(self.headline)}</p>'
