@@ -72,6 +72,9 @@ def _say_gap(metric: str, here: float, elsewhere: float) -> str:
 def is_better_than_none(quality) -> bool | None:
     "True where even the unfavourable end of the interval beats the baseline, False where the value itself does not, None where the rows cannot tell."
     one, known = quality.intervals[quality.main], quality.baseline.get(quality.main)
+    share = quality.intervals.get("r2")
+    if quality.main in ("rmse", "mae") and share is not None and share.lower > max(0.0, quality.baseline.get("r2") or 0.0) and known is not None and one.value < known:
+        return True  # the error of the average moves with the rows as the model's does: only their ratio can tell
     higher = METRICS[quality.main].better == "higher"
     if known is None or one.value != one.value:
         return None
@@ -102,6 +105,9 @@ def _from_quality(quality) -> tuple[list, list]:
         risks.append(Risk("medium", "Not shown to be better than no model", reasons[0].text, "Judge again on more rows before much depends on it."))
     if quality.clusters < 10:
         risks.append(Risk("medium", "Few independent groups", f"The figures rest on {quality.clusters} groups only; their intervals are rough.", "Judge again when more have come."))
+    top = quality.intervals.get("roc_auc" if quality.kind == "binary" else "r2")
+    if top is not None and top.value >= 0.99:
+        risks.append(Risk("medium", "Too good to be true", f"{METRICS['roc_auc' if quality.kind == 'binary' else 'r2'].label} {top.value:.3f} is rare outside of textbooks; most often a column was written after the outcome.", "Ask of the columns that the scores rest on when each becomes known; exclude in the card what comes too late."))
     cases = getattr(quality, "cases", None)
     if cases is not None and cases < 30:
         risks.append(Risk("medium", "Few cases", f"Only {cases:,} of the {quality.rows:,} rows judged have the rarer outcome; every figure hangs on them.", "Judge again when there are at least 30 of them."))
@@ -175,7 +181,7 @@ def _drift_words(drift, notes: str) -> str:
     if not judged:
         return "No column could be compared; those that move by nature, such as dates, are not counted." + _say_scores(drift)
     listed = ", ".join(moved[:3]) + (", …" if len(moved) > 3 else "")
-    told = _say_scores(drift)
+    told = _say_scores(drift) if moved else _say_scores(drift).replace("moved as well", "moved nevertheless")
     return f"{len(moved) or 'None'} of {len(judged)} columns moved{': ' + listed if moved else ''}.{told}"
 
 

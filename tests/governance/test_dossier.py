@@ -152,3 +152,13 @@ def test_what_does_not_tell_the_cases_apart_is_not_said_to():
 def test_rare_promises_have_digits():
     one = judge(calibration=Calibration("m", 2000, 2000, 0.002, 0.001, 0.005, 0.0021, 0.0020))
     assert any("promised 0.21% on average, came 0.20%" in reason.text for reason in one.reasons)
+
+
+def test_a_perfect_figure_is_a_risk():
+    assert [one.title for one in judge(quality=quality(0.999, 0.998, 1.0)).risks] == ["Too good to be true"]
+
+
+def test_an_error_is_held_against_the_average_on_the_same_rows():
+    wide = dict(metric="rmse", known=2.09, baseline={"r2": 0.0})
+    assert is_better_than_none(quality(2.0, 1.65, 2.4, intervals={"r2": Interval(0.08, 0.05, 0.11)}, **wide)) is True
+    assert is_better_than_none(quality(2.0, 1.65, 2.4, intervals={"r2": Interval(0.08, -0.02, 0.11)}, **wide)) is None
