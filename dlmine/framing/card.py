@@ -102,6 +102,7 @@ def _contradictions(card: Card):
     supervised = card.task.kind in ("classification", "regression", "ranking", "forecast")
     if supervised and card.target is None: yield f"a {card.task.kind} needs a target. Set target: to the column to predict"
     if isinstance(card.split, TimeSplit) and card.time is None: yield "a split by time needs time:, the column that says when a prediction is made"
+    if card.kpi.cost_matrix is None and card.task.kind == "classification" and "money" in (card.kpi.metric, card.promotion.metric, *(gate.metric for gate in card.gates)): yield "money is asked for and nothing says what a decision costs. Set kpi.cost_matrix"
     if card.current and card.time is None: yield "current: needs time:, the column that says when a prediction is made"
     if card.target is not None and card.target in card.exclude: yield f"{card.target!r} is the target and stands in exclude:. The target is never a feature; take it out of exclude:"
     if card.target is not None and card.target in (card.time, card.entity, getattr(card.split, "column", None)): yield f"{card.target!r} is the target and cannot also be the time, the entity or the column of the split"

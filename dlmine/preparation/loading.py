@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pyarrow as pa
 
-from ..core.errors import DataError, listed
+from ..core.errors import CardError, DataError, listed
 from ..core.files import hash_table
 from ..core.tables import read_table
 from ..core.view import table_html
@@ -21,6 +21,7 @@ from ..framing.card import Card, TimeSplit
 from ..framing.split import Rows, as_bound, known_times, read_time, say_range, split_rows
 from ..framing.target import Target, group_rare, read_target
 from ..framing.values import to_levels, to_moments
+from ..measures.metrics import METRICS
 from .columns import FeaturePlan, check_names, plan_features
 
 # %% ../../nbs/02_preparation/10_loading.ipynb #760f7f53
@@ -186,6 +187,7 @@ def load_data(card: Card,  # the use case
     target = read_target(table, card)
     table, target, split, notes = _kept(table, target, card)
     _check_sides(target, split)
+    _check_metrics(target, card)
     if 0 < rows < table.num_rows:
         kept = sample_rows(split, target.values if target.kind != "regression" else None, rows)
         table, target, split = table.take(pa.array(kept)), replace(target, values=target.values[kept]), _within(split, kept)
@@ -211,6 +213,14 @@ def _window(table: pa.Table, card: Card) -> tuple:
     times = read_time(table, card.time)
     known = times[known_times(times)]
     return tuple(str(end)[:19].replace("T", " ") for end in (known.min(), known.max())) if len(known) else ()
+
+def _check_metrics(target: Target, card: Card) -> None:
+    "Before anything is trained: every metric that the card names fits the target"
+    named = [("kpi.metric", card.kpi.metric), ("promotion.metric", card.promotion.metric), *(("gates", gate.metric) for gate in card.gates)]
+    for place, metric in named:
+        if metric is None or target.kind in METRICS[metric].kinds: continue
+        fitting = [name for name, one in METRICS.items() if target.kind in one.kinds]
+        raise CardError(f"{metric} ({place} in the card) does not measure {target.name!r}, which is {target.kind}. Use one of: {listed(fitting, 20)}.")
 
 def _check_sides(target: Target, split: Rows) -> None:
     "Training needs two outcomes"

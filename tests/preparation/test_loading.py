@@ -92,3 +92,12 @@ def test_the_notes_say_what_was_left_out(tmp_path):
     data = load_data(card(tmp_path, text))
     assert data.rows_read == 100 and data.table.num_rows == 90 and any("10 of 100 rows have no outcome" in note for note in data.notes)
     assert data.lineage()["rows_used"] == 90 and len(data.sha256) == 64
+
+
+def test_metrics_that_do_not_fit_are_refused_before_training(tmp_path):
+    (tmp_path / "t.csv").write_text("x,kind\n" + "".join(f"{i},{'abc'[i % 3]}\n" for i in range(90)))
+    text = "version: 1\nname: t\nsources: [{location: t.csv}]\ntarget: kind\ntask: {kind: classification}\nsplit: {kind: random}\n"
+    (tmp_path / "three.yml").write_text(text + "gates: [{metric: roc_auc, comparison: '>=', threshold: 0.5}]\n")
+    with pytest.raises(CardError, match="multiclass.*macro_auc"): load_data(load_card(tmp_path / "three.yml"))
+    (tmp_path / "money.yml").write_text(text + "gates: [{metric: money, comparison: '>=', threshold: 0}]\n")
+    with pytest.raises(CardError, match="cost_matrix"): load_card(tmp_path / "money.yml")
