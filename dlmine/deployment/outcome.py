@@ -12,6 +12,7 @@ from html import escape
 import numpy as np
 import pyarrow as pa
 
+from ..core.errors import DataError
 from ..core.files import hash_rows
 from ..core.promotion import NonInferior, PolicyResult, PromotionContext
 from ..core.release import read_release
@@ -86,7 +87,11 @@ class NotWorse:
             return PolicyResult("non-inferior", False, f"Only {len(positions)} test rows are new to both models; at least 30 are needed to compare them. Move test_from in the card to later rows.")
         table, target = self.data.table.take(pa.array(positions)), self.data.target.values[positions]
         cluster = None if self.data.cluster is None else self.data.cluster[positions]
-        policy = NonInferior(self.card.promotion.margin, target, self.release.predict(table), lambda: champion.predict(table), cluster=cluster,
+        try:
+            theirs = champion.predict(table)
+        except DataError as error:
+            return PolicyResult("non-inferior", False, f"The present version cannot read today's rows: {error} Bring the columns back, or give the card another name, so that it becomes another model.")
+        policy = NonInferior(self.card.promotion.margin, target, self.release.predict(table), lambda: theirs, cluster=cluster,
                              metric=self._metric(), paired=paired_difference, better=METRICS[self._metric()].better, options={**card_options(self.data, positions), **self.options})
         result = policy(context)
         return PolicyResult(result.name, result.passed, f"{result.reason} On {len(positions):,} rows that neither was trained on.", {**result.figures, "rows": len(positions)})
