@@ -1,5 +1,7 @@
 "Tables that no one prepared: a card is proposed and a model trained; only a constant target is refused."
 import csv
+import datetime
+import math
 import random
 import sqlite3
 
@@ -7,6 +9,22 @@ import pytest
 from test_templates import dlmine, published
 
 OPTIONS = ["-p", "epochs=2", "-p", "trees=30", "-p", "resamples=60"]
+
+
+def season(path):
+    days = [datetime.date(2021, 1, 1) + datetime.timedelta(days=i) for i in range(1000)]
+    rng = random.Random(6)
+    write(path, ["date", "sales"], [[day.strftime("%d.%m.%Y"), f"{100 + 20 * math.sin(day.timetuple().tm_yday / 58) + rng.gauss(0, 3):.2f}"] for day in days])
+    return "sales"
+
+
+def repeated_rows(path):
+    rng = random.Random(7)
+    rows = [[rng.randint(0, 9), rng.choice("uv")] for _ in range(40)]
+    rows = [[*row, "p" if row[0] + rng.randint(-3, 3) > 4 else "q"] for row in rows] * 10
+    rng.shuffle(rows)
+    write(path, ["level", "side", "kind"], rows)
+    return "kind"
 
 
 def write(path, header, rows, encoding="utf-8"):
@@ -59,7 +77,7 @@ def copied_columns(path):
     return "ok"
 
 
-@pytest.mark.parametrize("make", [with_nulls_dates_and_text, wide, regression, many_classes, copied_columns], ids=lambda f: f.__name__)
+@pytest.mark.parametrize("make", [with_nulls_dates_and_text, wide, regression, many_classes, copied_columns, season, repeated_rows], ids=lambda f: f.__name__)
 def test_propose_and_train(make, tmp_path, own_workspace):
     target = make(tmp_path / "table.csv")
     proposed = dlmine(tmp_path, "card", "init", "table.csv", "--target", target, "--out", "usecase.yml")
@@ -67,7 +85,8 @@ def test_propose_and_train(make, tmp_path, own_workspace):
     trained = dlmine(tmp_path, "run", "retrain", "--card", "usecase.yml", *OPTIONS)
     assert trained.returncode == 0, trained.stdout + trained.stderr[-3000:]
     audited = dlmine(tmp_path, "run", "audit", "--card", "usecase.yml", "-p", "resamples=60", "-p", "explained=10", "-p", "evidently_rows=0")
-    assert audited.returncode == 0, audited.stdout + audited.stderr[-3000:]
+    lucky = make is wide  # its columns are noise: whether the model beats guessing is chance, and the audit says which
+    assert audited.returncode == (3 if lucky and "must not stay" in audited.stdout else 0), audited.stdout + audited.stderr[-3000:]
     assert (published(own_workspace, "audit")[0] / "report.html").exists()
 
 
@@ -120,3 +139,31 @@ def test_bad_parameters_end_with_two_before_a_kernel_starts(assignment, words, t
     said = done.stdout + done.stderr
     assert done.returncode == 2 and all(word in said for word in words), said
     assert nothing_written(own_workspace) and not list((own_workspace / "private").glob("*"))
+
+
+def test_other_bad_cards(tmp_path, own_workspace):
+    write(tmp_path / "good.csv", ["size", "bought"], [[i, i % 2] for i in range(100)])
+    good = CARD.format(location="good.csv", target="bought", more="", split=RANDOM)
+    (tmp_path / "tabs.yml").write_text(good.replace("target: bought", "target: bought\n  more: [1"))
+    (tmp_path / "gate.yml").write_text(good + "gates: [{metric: roc_auk, comparison: '>=', threshold: 0.5}]\n")
+    (tmp_path / "money.yml").write_text(good + "gates: [{metric: money, comparison: '>=', threshold: 0.5}]\n")
+    (tmp_path / "folder").mkdir()
+    for card, words in (("nowhere.yml", ["nowhere.yml"]), ("folder", ["folder"]), ("tabs.yml", ["tabs.yml", "line"]), ("gate.yml", ["roc_auk", "roc_auc"]), ("money.yml", ["money", "cost_matrix"])):
+        done = dlmine(tmp_path, "run", "retrain", "--card", card, *OPTIONS)
+        said = done.stdout + done.stderr
+        assert done.returncode == 2 and all(word in said for word in words), (card, done.returncode, said)
+        assert "Traceback" not in said and nothing_written(own_workspace)
+
+
+def test_a_password_of_a_database_is_nowhere(tmp_path, own_workspace, monkeypatch):
+    "Neither in what is printed, nor in any file of the workspace; also when the address names a database that does not answer."
+    place = "postgresql://reader:hunter2-of-the-house@127.0.0.1:9/shop?table=visits"
+    proposed = dlmine(tmp_path, "card", "init", place, "--target", "bought")
+    (tmp_path / "usecase.yml").write_text(CARD.format(location=f"'{place}'", target="bought", more="", split=RANDOM))
+    ran = dlmine(tmp_path, "run", "retrain", "--card", "usecase.yml", *OPTIONS)
+    (tmp_path / "usecase.yml").write_text(CARD.format(location="'postgresql://reader@127.0.0.1:9/shop?table=visits&password=env:SHOP_WORD'", target="bought", more="", split=RANDOM))
+    by_reference = dlmine(tmp_path, "run", "retrain", "--card", "usecase.yml", *OPTIONS, SHOP_WORD="hunter2-of-the-house")
+    for done in (proposed, ran, by_reference):
+        assert done.returncode == 2 and "127.0.0.1" in done.stdout + done.stderr and "hunter2" not in done.stdout + done.stderr, done.stdout + done.stderr
+    assert not [path for path in own_workspace.rglob("*") if path.is_file() and b"hunter2" in path.read_bytes()]
+    assert nothing_written(own_workspace)
