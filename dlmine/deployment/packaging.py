@@ -151,8 +151,8 @@ class Parity:
 
     @property
     def passed(self) -> bool:
-        "Whether both differences are within what is allowed."
-        return max(self.largest, self.stressed) <= self.allowed
+        "Whether both differences are numbers within what is allowed."
+        return self.largest <= self.allowed and self.stressed <= self.allowed   # not a number passes neither
 
     @property
     def figures(self) -> dict:
