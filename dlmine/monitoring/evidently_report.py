@@ -99,7 +99,11 @@ class EvidentlyReport:
         "Where the page lies seen from the report of its run, which is published beside the folder of its artifacts."
         return f'artifacts/{self.path.name}' if self.path.parent.name == 'artifacts' else self.path.name
 
-    def _repr_html_(self): return f'<p><a href="{self.link}">Evidently report</a> ({self.path.stat().st_size / 1e6:.1f} MB, makes no network request). {self.statement}</p>'
+    def _repr_html_(self):
+        from dlmine.core.view import is_headless
+        by_hand = self.link.startswith('artifacts/') and not is_headless()   # then it moves when the run is published, and a link would break
+        title = f'Evidently report, published with the run as <code>{self.link}</code>' if by_hand else f'<a href="{self.link}">Evidently report</a>'
+        return f'<p>{title} ({self.path.stat().st_size / 1e6:.1f} MB, makes no network request). {self.statement}</p>'
 
 
 def run_evidently(reference, current, kinds: dict[str, str]):

@@ -53,7 +53,8 @@ def copy_cards(
 
 # %% ../../nbs/10_runs/35_lab.ipynb #f01aa67b
 LAB_DEFAULTS = {'@jupyterlab/apputils-extension:notification': {'fetchNews': 'false', 'checkForUpdates': False},
-                '@jupyterlab/apputils-extension:kernels-settings': {'commsOverSubshells': 'perCommTarget'}}
+                '@jupyterlab/apputils-extension:kernels-settings': {'commsOverSubshells': 'perCommTarget'},
+                '@jupyter-widgets/jupyterlab-manager:plugin': {'saveState': True}}
 
 
 def write_lab_defaults(

@@ -223,3 +223,14 @@ def test_move_the_threshold_and_see_the_numbers_move(page):
 
 def test_nobody_else_was_asked(page, lab):
     assert [url for url in page.asked if not url.startswith((lab[0], "data:", "blob:"))] == []
+
+
+def test_a_saved_notebook_shows_its_widgets_without_their_kernel(page):
+    page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
+    page.evaluate(f"() => ({NOTEBOOK})().sessionContext.shutdown()")
+    page.reload()
+    page.wait_for_selector(".jp-Notebook", timeout=60_000)
+    page.wait_for_function(f"() => window.jupyterapp && ({NOTEBOOK})() && ({NOTEBOOK})().content.widgets.length > 5", timeout=60_000)
+    for source, selector in (("ThresholdExplorer(", ".dlmine-threshold-numbers table"), ("TrainingMonitor(", ".dlmine-training-monitor svg")):
+        scroll_to(page, source)
+        page.locator(selector).first.wait_for(state="visible", timeout=20_000)
