@@ -115,3 +115,28 @@ def test_options_and_confidence(card):
     options = card_options(data, data.split.test)
     assert options["k"] == data.capacity("test") and options["cost_matrix"] is card.kpi.cost_matrix
     assert np.array_equal(as_confidence([[0.2, 0.8], [0.6, 0.4]]), [0.8, 0.6]) and np.array_equal(as_confidence(pa.array([0.1]).to_numpy()), [0.1])
+
+
+def test_todays_outcomes_are_read_in_the_terms_of_the_model(tmp_path):
+    from dlmine.core.errors import DataError
+    from dlmine.deployment.outcome import in_terms_of, is_new_to, is_same_division, share_of_copies
+    from dlmine.framing.card import parse_card
+
+    def table(classes, name):
+        rows = [(i % 4 + (i // 9) % 2 / 10, classes[i % len(classes)]) for i in range(240)]
+        (tmp_path / name).write_text("x,kind\n" + "".join(f"{x},{kind}\n" for x, kind in rows))
+        return parse_card(f"version: 1\nname: t\nsources: [{{location: {tmp_path / name}}}]\ntarget: kind\ntask: {{kind: classification}}\nsplit: {{kind: random}}\n")
+
+    settings, three = load_settings(), table("bcd", "three.csv")
+    data, preprocessor, trained, decision = train(three, rows=0)
+    release = pack(three, data, preprocessor, trained, decision, settings)
+    assert in_terms_of(release, data) is data and is_same_division(release, data)
+    assert is_new_to(release, data, data.split.test).all() and share_of_copies(release, data, data.split.test) > 0.9
+    later = load_data(table("abcd", "four.csv"))
+    answered = in_terms_of(release, later)
+    assert answered.classes == ("b", "c", "d") and 0 < len(answered.split.test) < len(later.split.test) and "not judged" in answered.notes[-1]
+    names = np.array(later.target.classes)[later.target.values[answered.split.test]]
+    assert (np.array(answered.classes)[answered.target.values[answered.split.test]] == names).all()
+    assert not is_same_division(release, later) and not is_new_to(release, later, later.split.test).all()
+    with pytest.raises(DataError, match="another question"):
+        in_terms_of(release, load_data(table("xy", "two.csv")))
