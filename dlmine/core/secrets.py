@@ -161,9 +161,10 @@ def address_secrets(
     "The passwords within addresses of the form `scheme://user:password@host`, as written and decoded."
     found = []
     for address in re.findall(r'[A-Za-z][\w+.-]*://[^\s"\'<>]+', text):
-        try: password = urlsplit(address).password
-        except ValueError: continue
-        if password: found += [password, unquote(password)]
+        named = re.findall(r'(?i)[?&](?:password|passwd|pwd|token|secret|sslpassword)=(?!env:|file:)([^&#]+)', address)
+        try: named.append(urlsplit(address).password or '')
+        except ValueError: pass
+        for password in filter(None, named): found += [password, unquote(password)]
     return [value for value in dict.fromkeys(found) if len(value) >= SHORTEST]
 
 

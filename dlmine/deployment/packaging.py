@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from ..core.errors import DataError, IntegrityError
 from ..core.evidence import Evidence
+from ..core.databases import hide_password
 from ..core.files import hash_rows
 from ..core.release import apply_calibration
 from ..core.view import table_html
@@ -59,8 +60,8 @@ def make_model_card(
     "The account of a model, as plain data."
     sides = {name: int(len(positions)) for name, positions in data.split.sides().items()}
     return {"name": card.name, "owner": card.owner, "purpose": card.purpose, "risk_tier": card.risk_tier, "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-            "run_id": run_id, "card": card.data, "card_hash": card.hash, "code_version": code_version, "lineage": lineage,
-            "data": {"sha256": data.sha256, "rows": int(data.table.num_rows), "sides": sides, "notes": list(data.notes), "sources": [source.location for source in card.sources]},
+            "run_id": run_id, "card": card.shown, "card_hash": card.hash, "code_version": code_version, "lineage": lineage,
+            "data": {"sha256": data.sha256, "rows": int(data.table.num_rows), "sides": sides, "notes": list(data.notes), "sources": [hide_password(source.location) for source in card.sources]},
             "model": {"family": trained.family, "kind": trained.kind, "hyper_parameters": trained.hyper_parameters, "seed": seed, "why_training_ended": trained.reason,
                       "seconds": trained.seconds, "cpu_seconds": trained.cpu_seconds, "history": [dict(row) for row in trained.history]},
             "quality": quality, "comparison": comparison, "gates": gates,

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import BeforeValidator, Field, PrivateAttr, ValidationError, model_validator
 
+from ..core.databases import hide_password
 from ..core.errors import CardError, nearest
 from ..core.files import sha256_json
 from .card_parts import (Anomaly, Classification, Clustering, ColumnKind, ColumnName, CostMatrix, Forecast, Gate, GivenSplit, Graph, GroupSplit, Image, Kpi, Modality, Part, Promotion,
@@ -75,6 +76,12 @@ class Card(Part):
     def data(self) -> dict:
         "What it says that is not a default, as JSON-ready data"
         return {"version": self.version, **self.model_dump(mode="json", by_alias=True, exclude_defaults=True)}
+
+    @property
+    def shown(self) -> dict:
+        "What may be published of it: the same, with *** for the passwords in addresses"
+        data = self.data
+        return {**data, "sources": [{**source, "location": hide_password(source["location"])} for source in data.get("sources", [])]}
 
     @property
     def hash(self) -> str:
@@ -233,7 +240,7 @@ def card_rows(card: Card) -> list:
     data, rows = _plain(card.model_dump(by_alias=True, exclude_defaults=True)), []
     for name, field in type(card).model_fields.items():
         if name not in data: continue
-        value = data[name]
+        value = card.shown["sources"] if name == "sources" else data[name]
         for item in value if isinstance(value, list) and value and isinstance(value[0], dict) else [value]:
             if isinstance(item, dict): said = ", ".join(f"{key} {', '.join(f'{k} {v}' for k, v in part.items()) if isinstance(part, dict) else part}" for key, part in item.items())
             else: said = ", ".join(map(str, item)) if isinstance(item, list) else str(item)

@@ -12,6 +12,7 @@ import sys
 from dataclasses import dataclass
 
 from ..core.evidence import Evidence
+from ..core.databases import hide_password
 from ..core.files import sha256_json
 from ..core.plots import PALETTE, Drawing
 from ..core.tracking import code_version
@@ -67,7 +68,7 @@ def trace_training(
 ) -> dict:  # for model_card.json, under "lineage"
     "The facts of a training that an audit will ask for."
     return {
-        "card": {"name": card.name, "hash": card.hash, "owner": card.owner, "sources": {one.name: one.location for one in card.sources}, "target": card.target},
+        "card": {"name": card.name, "hash": card.hash, "owner": card.owner, "sources": {one.name: hide_password(one.location) for one in card.sources}, "target": card.target},
         "data": _data_facts(data),
         "preparation": _step_facts(preprocessor),
         "training": {"model": model, "seed": seed, **{name: value for name, value in parameters.items()}, **(extra or {})},

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pyarrow as pa
 
+from ..core.databases import hide_password
 from ..core.errors import CardError, DataError, listed
 from ..core.files import hash_table
 from ..core.tables import read_table
@@ -74,7 +75,7 @@ class CardData:
 
     def lineage(self) -> dict:
         "Where the rows came from, for the evidence"
-        return {"source": self.card.sources[0].location, "sha256": self.sha256, "rows_read": self.rows_read, "rows_used": self.table.num_rows, "sample": self.sample, "window": list(self.window),
+        return {"source": hide_password(self.card.sources[0].location), "sha256": self.sha256, "rows_read": self.rows_read, "rows_used": self.table.num_rows, "sample": self.sample, "window": list(self.window),
                 **{side: len(rows) for side, rows in self.split.sides().items()}, "current": len(self.current), "notes": list(self.notes)}
 
     def _repr_html_(self) -> str:
@@ -158,7 +159,7 @@ def read_source(card: Card,  # sources; the first holds the rows
         permit(card)
     if card.modality.kind != "tabular": raise DataError(f"modality: {card.modality.kind} has no loader here yet. Set modality: tabular in the card.")
     table = read_table(card.sources[0].location, base=card.base, settings=settings)
-    if table.num_rows == 0: raise DataError(f"{card.sources[0].location} holds no rows. Give data with at least some dozen rows.")
+    if table.num_rows == 0: raise DataError(f"{hide_password(card.sources[0].location)} holds no rows. Give data with at least some dozen rows.")
     return table
 
 def _kept(table: pa.Table, target: Target, card: Card) -> tuple:

@@ -167,3 +167,16 @@ def test_a_password_of_a_database_is_nowhere(tmp_path, own_workspace, monkeypatc
         assert done.returncode == 2 and "127.0.0.1" in done.stdout + done.stderr and "hunter2" not in done.stdout + done.stderr, done.stdout + done.stderr
     assert not [path for path in own_workspace.rglob("*") if path.is_file() and b"hunter2" in path.read_bytes()]
     assert nothing_written(own_workspace)
+
+
+def test_a_password_in_a_card_that_works_is_in_no_published_file(tmp_path, own_workspace):
+    "The card's address appears in the report, the evidence and the release, with *** in place of the password."
+    with sqlite3.connect(tmp_path / "shop.db") as shop:
+        shop.execute("create table visits (size real, bought int)")
+        shop.executemany("insert into visits values (?, ?)", [(i % 17, int(i % 17 > 8)) for i in range(120)])
+    place = "sqlite:///shop.db?table=visits&password=hunter2-of-the-house"
+    (tmp_path / "usecase.yml").write_text(CARD.format(location=f"'{place}'", target="bought", more="", split=RANDOM))
+    done = dlmine(tmp_path, "run", "retrain", "--card", "usecase.yml", *OPTIONS)
+    assert done.returncode == 0 and "hunter2" not in done.stdout + done.stderr, done.stdout + done.stderr
+    assert not [path for path in own_workspace.rglob("*") if path.is_file() and b"hunter2" in path.read_bytes()]
+    assert "password=***" in next((own_workspace / "releases").rglob("model_card.json")).read_text()
