@@ -124,6 +124,7 @@ def join_flights(
     import pyarrow as pa
     flights = tables["flights"].append_column("row_id", pa.array(range(tables["flights"].num_rows), pa.int32()))
     with duckdb.connect(config={"threads": threads} if threads else {}) as connection:
+        connection.execute("SET enable_progress_bar = false")
         for name, table in (tables | {"flights": flights}).items(): connection.register(name, table)
         try:
             for query in QUERIES[:-1]: connection.execute(query)
@@ -140,6 +141,7 @@ def forget_future(
     from datetime import datetime
     moment = datetime.fromisoformat(moment)
     with duckdb.connect() as connection:
+        connection.execute("SET enable_progress_bar = false")
         for name in ("flights", "weather"): connection.register(name, tables[name])
         outcomes = ", ".join(f"CASE WHEN make_date(year, month, day) < $day THEN {name} END AS {name}" for name in ("dep_time", "dep_delay", "arr_time", "air_time"))
         flights = connection.sql(f"SELECT * REPLACE ({outcomes}, CASE WHEN make_date(year, month, day) < $day THEN arr_delay ELSE 0 END AS arr_delay) FROM flights", params={"day": moment.date()}).to_arrow_table()
