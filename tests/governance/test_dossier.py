@@ -8,7 +8,8 @@ from dlmine.core.evidence import Evidence, Finding, Verification
 from dlmine.evaluation.calibration import Calibration
 from dlmine.evaluation.quality import GateResult, GateResults, Quality
 from dlmine.evaluation.slices import Slice, Slices
-from dlmine.governance.dossier import VERDICTS, decide, is_better_than_none, say_quality
+from dlmine.governance.dossier import VERDICTS, decide
+from dlmine.governance.findings import is_better_than_none, say_quality
 from dlmine.measures.intervals import Interval
 
 WHOLE = Verification((), (), {"records": 5})
