@@ -163,7 +163,7 @@ def lab_verb(arguments) -> int:
 def build_parser() -> argparse.ArgumentParser:
     "The parser of all verbs."
     parser = argparse.ArgumentParser(prog='dlmine', description='Deep learning for data mining: run templates headless, look at their reports, prove their evidence.',
-                                     epilog='Exit codes of run: 0 passed, 1 crashed, 2 bad input (nothing published), 3 a gate failed.')
+                                     epilog='Exit codes of run: 0 passed, 1 crashed, 2 bad input (nothing published), 3 a gate failed or an audit said no.')
     parser.add_argument('--version', action='store_true', help='print the version and stop')
     verbs = parser.add_subparsers(dest='verb', metavar='VERB')
     run = verbs.add_parser('run', help='run a template headless', description='Run a template headless and publish its notebook, report and evidence.', add_help=False)
