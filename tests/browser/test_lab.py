@@ -72,6 +72,15 @@ def lab(tmp_path_factory):
         process.wait(timeout=30)
 
 
+def run_all(page):
+    "Run all cells; those before the training must say that they ran, and the card's form must show."
+    page.evaluate("() => { window.jupyterapp.commands.execute('notebook:run-all-cells') }")
+    page.wait_for_function(f"""() => {{ const code = ({NOTEBOOK})().content.widgets.filter(w => w.model.type === 'code');
+        return code.slice(0, code.findIndex(w => w.model.sharedModel.source.includes('TrainingMonitor('))).every(w => w.model.executionCount) }}""", timeout=60_000)
+    scroll_to(page, "card_form(use_case)")
+    page.wait_for_selector(".dlmine-card-kpi-capacity input", timeout=20_000)
+
+
 def open_notebook(page, address):
     page.goto(f"{address}/lab/tree/retrain_quick.ipynb")
     page.wait_for_function("window.jupyterapp && window.jupyterapp.restored", timeout=90_000)
@@ -83,7 +92,7 @@ def open_notebook(page, address):
 
 @pytest.fixture(scope="module")
 def page(lab):
-    "The notebook, open, with a kernel; opening is tried twice, because a browser on a busy machine hiccups."
+    "The notebook, open and running; this is tried twice, because a browser's connection on a busy machine hiccups."
     address, _ = lab
     with sync_playwright() as playwright:
         found = shutil.which("chromium") or shutil.which("google-chrome")
@@ -95,10 +104,12 @@ def page(lab):
             page.on("request", lambda request, asked=page.asked: asked.append(request.url))
             try:
                 open_notebook(page, address)
+                run_all(page)
                 break
             except BrowserError:
                 if attempt == 2:
                     raise
+                page.evaluate(f"() => ({NOTEBOOK})().sessionContext.shutdown()")
                 page.close()
         yield page
         browser.close()
@@ -134,8 +145,7 @@ def test_the_templates_lie_ready(lab):
     assert {"retrain.ipynb", "audit.ipynb"} <= {file["name"] for file in listed["content"]}
 
 
-def test_run_all_watch_the_training_and_stop_it(page):
-    page.evaluate("() => { window.jupyterapp.commands.execute('notebook:run-all-cells') }")
+def test_watch_the_training_and_stop_it(page):
     scroll_to(page, "TrainingMonitor(")
     monitor, stop = ".dlmine-training-monitor", ".dlmine-training-stop"
     page.wait_for_selector(stop, timeout=90_000)
