@@ -175,7 +175,8 @@ def weigh_slices(slices, is_high: bool) -> tuple[list, list]:
         return [Reason("warning", f"It serves a protected group worse: where {one.name} {_say_gap(slices.metric, one.value, one.rest)}.{more}", "slices")], risks
     if slices.findings:
         one = slices.findings[0]
-        return [Reason("good", f"No protected group is served worse beyond chance. It is weaker where {one.name}: {_say_gap(slices.metric, one.value, one.rest)}.", "slices")], risks
+        guard = "No protected group is served worse beyond chance." if any(one.protected for one in slices.slices) else "The card names no protected group."
+        return [Reason("good", f"{guard} It is weaker where {one.name}: {_say_gap(slices.metric, one.value, one.rest)}.", "slices")], risks
     return [Reason("good", f"None of {len(slices.slices)} groups of rows is served worse beyond chance.", "slices")] if slices.slices else [], risks
 
 # %% ../../nbs/08_governance/05_findings.ipynb #ab90a8bf
