@@ -122,7 +122,8 @@ def fit_boosting(
     settings, fitted = best
     if len(some) < len(y): fitted = fit_one(make_estimator(kind, categorical, seed, budget, settings), train, valid)
     estimator, kept, loss = fitted
-    reason = f'Of {len(candidates)} settings on {len(some):,} rows the best was {settings}; with it, the validation loss was lowest ({loss:.4f}) after {kept} of at most {budget} rounds on {len(y):,} rows.'
+    said = ', '.join(f"{name.replace('_', ' ')} {value:g}" for name, value in settings.items())
+    reason = f'Of {len(candidates)} settings on {len(some):,} rows the best was {said}; with it, the validation loss was lowest ({loss:.4f}) after {kept} of at most {budget} rounds on {len(y):,} rows.'
     return Trained('boosting', kind, tuple(classes), lambda features: predict(estimator, features, kind, size, mean, scale), tuple(history), reason, time.perf_counter() - started,
                    time.process_time() - processor, len(y), kept, {**settings, 'budget': budget, 'tuning_rows': len(some), 'seed': seed}, 'candidate', module=estimator,
                    architecture={'kind': kind, 'classes': size, 'target': {'mean': mean, 'scale': scale}}, widths=(numeric, columns - numeric))

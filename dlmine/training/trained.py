@@ -64,7 +64,8 @@ class Trained:
         return Evidence(capability='training', subject=self.family, verdict='noted', figures=figures, notes=self.reason)
 
     def _repr_html_(self) -> str:
-        return f'<p><b>{self.family}</b>: {self.rows:,} rows in {self.seconds:.1f} s. {html.escape(self.reason)}</p>' + self.table().to_html(index=False, border=0, float_format='{:.4f}'.format)
+        table = self.table().dropna(axis=1, how='all').rename(columns=lambda name: name.replace('_', ' '))
+        return f'<p><b>{self.family}</b>: {self.rows:,} rows in {self.seconds:.1f} s. {html.escape(self.reason)}</p>' + table.to_html(index=False, border=0, float_format='{:.4g}'.format)
 
 # %% ../../nbs/04_training/00_trained.ipynb #17f8f2e8
 def plot_history(
