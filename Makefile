@@ -44,10 +44,10 @@ browser:         ## Chromium for the browser tests (a Debian package)
 		else echo "The browser tests need Chromium. Install it and run this again:  sudo apt-get install chromium fonts-dejavu-core"; exit 1; fi; }
 
 test: $(READY) browser  ## all tests but the slow ones (under 30 minutes on two cores)
-	@$(BIN)/python -m pytest -m "not slow" -n $(WORKERS) --dist loadgroup
+	@$(BIN)/python -m pytest -m "not slow" -n $(WORKERS) --dist loadfile
 
 test-all: $(READY) browser  ## all tests
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 lab: $(READY)    ## JupyterLab, ready to use
 	@$(BIN)/dlmine lab

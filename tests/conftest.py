@@ -16,9 +16,3 @@ def own_workspace(tmp_path_factory, monkeypatch):
     folder = tmp_path_factory.mktemp("workspace")
     monkeypatch.setenv("DLMINE_WORKSPACE", str(folder))
     return folder
-
-
-def pytest_itemcollected(item):
-    "With several workers (make test): the tests of a file stay together, as they share fixtures; notebooks go to whoever is free."
-    if "notebooks" not in item.path.parts:
-        item.add_marker(pytest.mark.xdist_group(item.path.name))
