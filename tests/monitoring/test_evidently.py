@@ -35,7 +35,7 @@ def test_the_sample_is_stated(report):
 
 @pytest.mark.browser
 def test_no_request_leaves_the_browser(report):
-    sync = pytest.importorskip('playwright.sync_api')
+    from playwright import sync_api as sync
     browser_path = shutil.which('chromium')
     with sync.sync_playwright() as play:
         browser = play.chromium.launch(executable_path=browser_path, args=['--no-sandbox'])
