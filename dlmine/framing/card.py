@@ -15,8 +15,9 @@ from pydantic import BeforeValidator, Field, PrivateAttr, ValidationError, model
 from ..core.databases import hide_password
 from ..core.errors import CardError, nearest
 from ..core.files import sha256_json
-from .card_parts import (Anomaly, Classification, Clustering, ColumnKind, ColumnName, CostMatrix, Forecast, Gate, GivenSplit, Graph, GroupSplit, Image, Kpi, Modality, Part, Promotion,
+from .card_parts import (Anomaly, Classification, Clustering, ColumnKind, ColumnName, CostMatrix, Forecast, Gate, GivenSplit, Graph, GroupSplit, Image, Kpi, Modality, Moment, Part, Promotion,
                                        RandomSplit, Ranking, Regression, Sequence, Source, Split, Tabular, Task, Text, TimeSplit, Window, as_section)
+from .card_plans import Labels, Preparation, Serving
 from .card_text import read_card_text, write_card_text
 from ..measures.metrics import ALIASES, METRICS
 
@@ -41,16 +42,27 @@ class Card(Part):
     exclude: tuple[ColumnName, ...] = Field((), description="columns that must not become features, such as those known only afterwards")
     columns: dict[ColumnName, ColumnKind] = Field({}, description="kinds of columns, where the recognised kind is wrong")
     split: Split = Field(description="how rows are divided into train, valid and test")
+    as_of: Moment | None = Field(None, description="the moment at which sources are judged for freshness; default: now. For historical data")
     current: Window | None = Field(None, description="window that the audit compares with training; default: the test rows")
     kpi: Kpi = Field(Kpi(), description="the figure that the business watches")
+    labels: Labels = Field(Labels(), description="what is known of the labels")
+    prepare: Preparation = Field(Preparation(), description="what was decided about the preparation; the rest is measured")
     gates: tuple[Gate, ...] = Field((), description="conditions for promotion")
     promotion: Promotion = Field(Promotion(), description="when a challenger may replace the champion")
+    serving: Serving | None = Field(None, description="how often and how fast predictions are asked for")
     latency: Literal["batch", "interactive", "realtime"] = Field("batch", description="how soon an answer is needed")
     risk_tier: Literal["minimal", "limited", "high"] = Field("minimal", description="risk class under the owner's policy")
     access: Literal["open", "governed"] = Field("open", description="governed data needs an approval before it is read")
 
     _path: Path | None = PrivateAttr(None)
     _comments: dict = PrivateAttr(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _nothing_to_learn(cls, data):
+        "Where nothing is predicted, a split needs no thought"
+        task = as_section(data.get("task")) if isinstance(data, dict) else None
+        return {**data, "split": {"kind": "random"}} if isinstance(task, dict) and task.get("kind") in ("clustering", "anomaly") and "split" not in data else data
 
     @model_validator(mode="after")
     def _consistent(self):
@@ -114,7 +126,9 @@ def _contradictions(card: Card):
     if card.target is not None and card.target in card.exclude: yield f"{card.target!r} is the target and stands in exclude:. The target is never a feature; take it out of exclude:"
     if card.target is not None and card.target in (card.time, card.entity, getattr(card.split, "column", None)): yield f"{card.target!r} is the target and cannot also be the time, the entity or the column of the split"
     if isinstance(card.split, (RandomSplit, GroupSplit)) and card.split.valid + card.split.test >= 1: yield "split: valid and test together leave no rows to train on. Their sum must be below 1"
+    if card.prepare.windows and card.time is None: yield "prepare.windows needs time:, the column that says when a prediction is made"
     names = [source.name for source in card.sources]
+    if unknown := next((up for source in card.sources for up in source.upstream if up not in names), None): yield f"upstream: names {unknown!r}, and no source is called that. The sources are {', '.join(names)}"
     if len(set(names)) < len(names): yield f"two sources are called {next(name for name in names if names.count(name) > 1)!r}. Give each its own name"
 
 def _plain(value: object) -> object:

@@ -91,3 +91,42 @@ trees = st.recursive(scalars, lambda inner: st.one_of(st.lists(inner, max_size=4
 @given(st.dictionaries(st.text(min_size=1, max_size=10), trees, min_size=1, max_size=5))
 def test_text_comes_back_as_it_was(data):
     assert read_card_text(write_card_text(data)).data == data
+
+
+def test_new_sections_travel_through_yaml_and_leave_old_hashes_alone():
+
+    plain = (USECASES / "adult.yml").read_text()
+    more = plain + """
+labels: {delay: 30 days, use: 200, unlabelled: pseudo_labels}
+serving: {requests_per_second: 5, deadline_milliseconds: 50, cost_per_hour: 0.4}
+as_of: 1995-01-01
+prepare:
+  outliers: {capital_gain: cap}
+  categories: {native_country: {method: hashing, buckets: 16}}
+  overruled: [{decision: outliers.capital_gain, from: keep, to: cap, who: Ada, why: one millionaire, when: 1995-01-01}]
+"""
+    card = parse_card(more)
+    again = parse_card(card.to_yaml())
+    assert again == card and again.hash == card.hash != parse_card(plain).hash
+    assert set(parse_card(plain).data) & {"labels", "prepare", "serving", "as_of"} == set()
+    assert card.prepare.overruled[0].measured == "keep"
+
+
+@pytest.mark.parametrize("section, said", [
+    ("labels: {delay: soon}", "no length of time"),
+    ("prepare: {outlierss: {}}", "Did you mean 'outliers'"),
+    ("prepare: {outliers: {age: clip}}", "keep, cap, transform"),
+    ("serving: {requests_per_second: 0, deadline_milliseconds: 5}", "requests_per_second"),
+    ("prepare: {windows: [{name: w}]}", "needs time:"),
+])
+def test_wrong_plans_are_named(section, said):
+
+    with pytest.raises(CardError, match=said.replace("(", r"\(")):
+        parse_card((USECASES / "adult.yml").read_text() + "\n" + section)
+
+
+def test_a_clustering_card_needs_no_split_and_a_classification_does():
+
+    assert parse_card("name: m\nsources: [{location: movielens}]\ntask: clustering").split.kind == "random"
+    with pytest.raises(CardError, match="split"):
+        parse_card("name: m\nsources: [{location: adult}]\ntask: classification\ntarget: income")
