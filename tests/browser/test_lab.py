@@ -1,30 +1,20 @@
 "JupyterLab, driven in Chromium: open retrain, run all, stop the training, edit the card, move the threshold, see the numbers move."
 import json
-import os
 import re
 import shutil
-import socket
-import subprocess
-import sys
 import time
 import urllib.request
 from pathlib import Path
 
 import pytest
+from driving import NOTEBOOK, ask, open_notebook, running_lab, scroll_to, wait_for_text
 from playwright.sync_api import Error as BrowserError
 from playwright.sync_api import sync_playwright
 
 ROOT = Path(__file__).resolve().parents[2]
 # Enough epochs, and no patience, that only a person ends the training.
 QUICK = {"card": '"adult_quick.yml"', "rows": "6000", "epochs": "2000", "trees": "40", "resamples": "100"}
-NOTEBOOK = "() => window.jupyterapp.shell.currentWidget"
 pytestmark = pytest.mark.browser
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def quick(line):
@@ -51,43 +41,19 @@ def write_notebook(folder):
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
     "A JupyterLab of the project's own command in a folder of its own: (address, folder)."
-    folder, port = tmp_path_factory.mktemp("lab"), free_port()
+    folder = tmp_path_factory.mktemp("lab")
     write_notebook(folder)
-    environment = os.environ | {"DLMINE_WORKSPACE": str(folder / "dlmine_workspace"), "OMP_NUM_THREADS": "1",
-                                **{f"JUPYTER_{kind}_DIR": str(folder / f".{kind.lower()}") for kind in ("CONFIG", "DATA", "RUNTIME")}}
-    process = subprocess.Popen([sys.executable, "-m", "dlmine.runs.cli", "lab", "--port", str(port), "--no-browser", "--IdentityProvider.token=", "--LabApp.expose_app_in_browser=True"],
-                               cwd=folder, env=environment, stdout=open(folder / "lab.log", "w"), stderr=subprocess.STDOUT, start_new_session=True)
-    address = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(120):
-            try:
-                urllib.request.urlopen(f"{address}/api", timeout=2)
-                break
-            except OSError:
-                assert process.poll() is None, (folder / "lab.log").read_text()[-3000:]
-                time.sleep(0.5)
+    with running_lab(folder) as address:
         yield address, folder
-    finally:
-        os.killpg(process.pid, 15)
-        process.wait(timeout=30)
 
 
-def run_all(page):
+def run_until_training(page):
     "Run all cells; those before the training must say that they ran, and the card's form must show."
     page.evaluate("() => { window.jupyterapp.commands.execute('notebook:run-all-cells') }")
     page.wait_for_function(f"""() => {{ const code = ({NOTEBOOK})().content.widgets.filter(w => w.model.type === 'code');
         return code.slice(0, code.findIndex(w => w.model.sharedModel.source.includes('TrainingMonitor('))).every(w => w.model.executionCount) }}""", timeout=60_000)
     scroll_to(page, "card_form(use_case)")
     page.wait_for_selector(".dlmine-card-kpi-capacity input", timeout=20_000)
-
-
-def open_notebook(page, address):
-    page.goto(f"{address}/lab/tree/retrain_quick.ipynb")
-    page.wait_for_function("window.jupyterapp && window.jupyterapp.restored", timeout=90_000)
-    page.evaluate("() => window.jupyterapp.restored.then(() => true)")
-    page.wait_for_selector(".jp-Notebook", timeout=60_000)
-    page.wait_for_function(f"""() => {{ const c = ({NOTEBOOK})(); const s = c && c.sessionContext;
-        return s && s.isReady && s.session && s.session.kernel && s.session.kernel.status === 'idle' }}""", timeout=90_000)
 
 
 @pytest.fixture(scope="module")
@@ -103,8 +69,8 @@ def page(lab):
             page.asked = []
             page.on("request", lambda request, asked=page.asked: asked.append(request.url))
             try:
-                open_notebook(page, address)
-                run_all(page)
+                open_notebook(page, address, "retrain_quick.ipynb")
+                run_until_training(page)
                 break
             except BrowserError:
                 if attempt == 2:
@@ -113,30 +79,6 @@ def page(lab):
                 page.close()
         yield page
         browser.close()
-
-
-def scroll_to(page, source):
-    "Bring the cell whose source holds the text into view."
-    page.evaluate(f"""text => {{ const n = ({NOTEBOOK})().content; const i = n.widgets.findIndex(w => w.model.sharedModel.source.includes(text));
-        n.activeCellIndex = i; return n.scrollToItem(i, 'start') }}""", source)
-
-
-def ask(page, code):
-    "What the kernel prints."
-    return page.evaluate(f"""async code => {{ const future = ({NOTEBOOK})().sessionContext.session.kernel.requestExecute({{code, store_history: false}}); let said = '';
-        future.onIOPub = m => {{ if (m.header.msg_type === 'stream') said += m.content.text; if (m.header.msg_type === 'error') said += m.content.evalue }};
-        await future.done; return said.trim() }}""", code)
-
-
-def wait_for_text(page, selector, pattern, seconds=20):
-    "Wait until the element's text matches; the text."
-    text = ""
-    for _ in range(seconds * 10):
-        text = page.locator(selector).first.inner_text()
-        if re.search(pattern, text):
-            return text
-        page.wait_for_timeout(100)
-    raise AssertionError(f"{selector} never said {pattern!r}; it says {text!r}")
 
 
 def test_the_templates_lie_ready(lab):
