@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from sklearn import metrics as sk
 
 from dlmine.core.errors import DataError
-from dlmine.evaluation.quality import apply_gates, baseline_scores, compare_models, evaluate_model
+from dlmine.evaluation.quality import apply_gates, compare_models, evaluate_model
+from dlmine.framing.naive import baseline_scores
 
 
 def draw(rows=800, seed=0, skill=1.0):
