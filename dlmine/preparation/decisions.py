@@ -47,7 +47,7 @@ def read_comparisons(comparisons: dict[str, Comparison],  # by model; with the s
     return tuple(rows)
 
 # %% ../../nbs/02_preparation/02_decisions.ipynb #588d2588
-def conclude(measured,  # Measured of all alternatives and models
+def conclude(measured,  # Measured of all alternatives and models, the cheapest alternative first
              baseline: str,  # the alternative that costs nothing
              barred: dict | None = None,  # alternative → why it may not be chosen, whatever it gains
              ) -> tuple[str, str]:  # (alternative, reason in a sentence)
@@ -61,11 +61,12 @@ def conclude(measured,  # Measured of all alternatives and models
         hurt = [name for name, rows in by_name.items() if any(row.verdict == "worse" for row in rows)]
         said = "; ".join([*refused, *([f"worse: {listed(hurt)}"] if hurt else [])])
         return baseline, f"Nothing tried is measurably better than {baseline}" + (f" ({said})" if said else "") + "."
-    best = max(allowed, key=lambda name: (np.mean([row.gain for row in allowed[name]]), name))
+    gains = {name: np.mean([row.gain for row in rows]) for name, rows in allowed.items()}
+    best = next(name for name in allowed if gains[name] >= 0.9 * max(gains.values()))
     better = [row for row in allowed[best] if row.verdict == "better"]
     same = [row.model for row in allowed[best] if row.verdict == "no difference"]
-    gains = ", ".join(f"{row.metric} {row.difference:+.4f} [{row.lower:+.4f}, {row.upper:+.4f}] with {row.model}" for row in better)
-    return best, f"{best} is better than {baseline}: {gains}" + (f"; no difference with {listed(same)}" if same else "") + "." + (f" {refused[0]}." if refused else "")
+    said = ", ".join(f"{row.metric} {row.difference:+.4f} [{row.lower:+.4f}, {row.upper:+.4f}] with {row.model}" for row in better)
+    return best, f"{best} is better than {baseline}: {said}" + (f"; no difference with {listed(same)}" if same else "") + "." + (f" {refused[0]}." if refused else "")
 
 # %% ../../nbs/02_preparation/02_decisions.ipynb #fd0cbd6e
 @dataclass(frozen=True)
