@@ -12,7 +12,7 @@ export DO_NOT_TRACK = 1
 export OMP_WAIT_POLICY = PASSIVE
 export MLFLOW_DISABLE_TELEMETRY = true
 
-.PHONY: help setup demo test test-all lab export check readme bench browser clean
+.PHONY: help setup demo test test-all lab export check readme bench system clean
 
 help:            ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -36,17 +36,21 @@ demo: $(READY)   ## the main job on the flights data: retrain, then audit
 	@$(BIN)/dlmine run retrain --card usecases/flights.yml
 	@$(BIN)/dlmine run audit --card usecases/flights.yml
 
-browser:         ## Chromium for the browser tests (a Debian package)
-	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || { \
+system:          ## what the tests need of the system: Chromium, PostgreSQL, WordNet (Debian packages)
+	@need=""; \
+	command -v chromium >/dev/null || command -v google-chrome >/dev/null || need="$$need chromium fonts-dejavu-core"; \
+	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || need="$$need postgresql"; \
+	test -f /usr/share/wordnet/data.noun || need="$$need wordnet-base"; \
+	test -z "$$need" || { \
 		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-			echo "installing Debian's chromium …"; \
-			apt-get update -qq >/dev/null && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium fonts-dejavu-core >/dev/null; \
-		else echo "The browser tests need Chromium. Install it and run this again:  sudo apt-get install chromium fonts-dejavu-core"; exit 1; fi; }
+			echo "installing Debian's$$need …"; \
+			apt-get update -qq >/dev/null && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $$need >/dev/null; \
+		else echo "The tests need packages of the system. Install them and run this again:  sudo apt-get install$$need"; exit 1; fi; }
 
-test: $(READY) browser  ## all tests but the slow ones (under 30 minutes on two cores)
+test: $(READY) system  ## all tests but the slow ones (under 30 minutes on two cores)
 	@$(BIN)/python -m pytest -m "not slow" -n $(WORKERS) --dist loadfile
 
-test-all: $(READY) browser  ## all tests
+test-all: $(READY) system  ## all tests
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 lab: $(READY)    ## JupyterLab, ready to use

@@ -22,7 +22,7 @@ def workbench(tmp_path_factory):
 def chromium():
     with sync_playwright() as playwright:
         found = shutil.which("chromium") or shutil.which("google-chrome")
-        assert found, "The browser tests need Chromium: make browser"
+        assert found, "The browser tests need Chromium: make system"
         browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"])
         yield browser
         browser.close()

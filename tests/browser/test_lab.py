@@ -62,7 +62,7 @@ def page(lab):
     address, _ = lab
     with sync_playwright() as playwright:
         found = shutil.which("chromium") or shutil.which("google-chrome")
-        assert found, "The browser tests need Chromium: make browser"
+        assert found, "The browser tests need Chromium: make system"
         browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"])
         for attempt in (1, 2):
             page = browser.new_page(viewport={"width": 1400, "height": 1000})
