@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['cluster_codes', 'draw_counts', 'Prepared', 'by_repeating', 'prepare', 'resampled_values', 'Interval', 'interval_of',
-           'Intervals', 'as_seeds', 'replicates', 'bootstrap', 'Difference', 'paired_difference', 'direction']
+           'Intervals', 'as_seeds', 'replicates', 'bootstrap', 'Difference', 'paired_difference', 'differences_of',
+           'direction']
 
 # %% ../../nbs/00_measures/10_intervals.ipynb #12300da0
 import inspect
@@ -231,7 +232,15 @@ def paired_difference(metrics,          # as for `bootstrap`
                       ) -> Intervals:   # name -> Difference
     "Second minus first on the same resamples: the interval excludes 0 where the data tell them apart."
     pair = [replicates(metrics, target, scores, cluster=cluster, resamples=resamples, seed=seed, **options) for scores in (first, second)]
-    (values, drawn, clusters), (others, drawn_others, _) = pair
+    return differences_of(*pair, level)
+
+
+def differences_of(first,    # values, resampled values and clusters of the one, from `replicates`
+                   second,   # of the other, on the same resamples
+                   level: float = 0.95,  # coverage
+                   ) -> Intervals:       # name -> Difference
+    "Second minus first, resample by resample."
+    (values, drawn, clusters), (others, drawn_others, _) = first, second
     found = Intervals()
     for name in values:
         gap = drawn_others[name] - drawn[name]

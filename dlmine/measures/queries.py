@@ -221,7 +221,7 @@ class QueryMetrics:
         "In words."
         none = int((self.relevant == 0).sum())
         said = {'zero': 'they count 0', 'one': 'they count 1', 'skip': 'they are left out'}[self.empty]
-        return f"{len(self.rows):,} queries with {int(self.rows.sum()):,} rows: " + ', '.join(f'{self.label(name)} {value:.3f}' for name, value in self.means.items()) + (f'. {none:,} queries have no relevant row; {said}.' if none else '.')
+        return f"{len(self.rows):,} queries with {int(self.rows.sum()):,} rows: " + ', '.join(f'{self.label(name)} {value:.3f}' for name, value in self.means.items()) + (f'. Without a relevant row: {none:,}; {said}.' if none else '.')
 
     def table(self):
         "One row a query, as a pandas table."

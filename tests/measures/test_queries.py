@@ -135,7 +135,7 @@ def test_conventions_for_empty_queries_and_short_lists():
     assert zero.rows.tolist() == [2, 1, 0] and zero.values['precision_at_k'].tolist() == [.5, 0, 0]
     assert zero.mean('reciprocal_rank') == pytest.approx(1 / 3) and measure_queries(*data, empty='one', **asked).mean('hit_rate') == 1
     assert measure_queries(*data, empty='skip', **asked).mean('recall_at_k') == 1
-    assert 'no relevant row; they count 0' in zero.sentence() and zero.figures['without_relevant'] == 2
+    assert 'Without a relevant row: 2; they count 0' in zero.sentence() and zero.figures['without_relevant'] == 2
     nothing = measure_queries([0, 0], [.1, .2], [1, 2], empty='skip')
     assert np.isnan(nothing.mean('ndcg_at_k')) and nothing.figures['ndcg_at_k'] is None
     with pytest.raises(DataError, match='nothing to draw'): nothing.plot()
