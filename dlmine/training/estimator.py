@@ -15,7 +15,7 @@ from .boosting import fit_boosting
 from .trained import Features, Trained
 
 # %% auto #0
-__all__ = ['TabularEstimator', 'standardiser', 'encode', 'select', 'make_variant']
+__all__ = ['TabularEstimator', 'standardiser', 'encode', 'select', 'make_variant', 'make_fitter']
 
 # %% ../../nbs/04_training/50_estimator.ipynb #6ed51094
 class TabularEstimator(BaseEstimator):
@@ -108,3 +108,17 @@ def make_variant(
         return estimator.trained_.predict(estimator.features(split.test.features))
     variant.__name__ = family
     return variant
+
+# %% ../../nbs/04_training/50_estimator.ipynb #b8e4737f
+def make_fitter(
+    kind: str,  # binary | multiclass
+    **settings,  # further arguments of learner.fit, e.g. epochs
+) -> Callable:  # (features, target, valid features, valid target, class_weights, focusing, seed) → (features → scores)
+    "A network as the comparison of class balances takes it."
+    def fit_network(features, target, valid_features, valid_target, *, class_weights=None, focusing: float = 0.0, seed: int = 0) -> Callable:
+        from dlmine.training.learner import fit
+        size = int(max(np.max(target), np.max(valid_target))) + 1
+        trained = fit(features, target, valid_features, valid_target, kind=kind, classes=tuple(range(size)), seed=seed, class_weights=class_weights, focusing=focusing, **settings)
+        return trained.predict
+    fit_network.handles_focus = True
+    return fit_network

@@ -16,41 +16,19 @@ from fastai.callback.core import Callback, TrainEvalCallback
 from fastai.learner import Learner
 from fastai.optimizer import OptimWrapper
 from torch import Tensor, nn
-from torch.nn import functional
 
 from ..core.errors import DataError
 from ..core.view import is_headless
 from ..models.tabular import Scores, build, describe
 from .batches import TableBatches, as_tensors, make_batches
+from .losses import Loss
 from .stopping import BestWeights, StopAtNaN, Validation
 from .trained import Features, Trained, check_features, check_target
 
 # %% auto #0
-__all__ = ['Loss', 'prepare_target', 'WarmCosine', 'rate_at', 'choose_size', 'Bfloat16', 'has_fast_bfloat16', 'LeanLearner',
-           'History', 'make_optimiser', 'make_learner', 'filled_beforehand', 'fit', 'describe_network',
-           'default_arguments', 'as_scores', 'default_kpi', 'predict']
-
-# %% ../../nbs/04_training/20_learner.ipynb #e4f8a80f
-class Loss(nn.Module):
-    "The training loss of a kind of target; `plain` is the same without smoothing, for validation."
-
-    def __init__(
-        self,
-        kind: str,  # binary | multiclass | regression
-        smoothing: float = 0.0,  # share of the probability that is spread over the classes in training
-    ):
-        super().__init__()
-        self.kind, self.smoothing = kind, smoothing
-
-    def forward(self, logits: Tensor, target: Tensor) -> Tensor: return self.value(logits, target, self.smoothing)
-
-    def plain(self, logits: Tensor, target: Tensor) -> Tensor: return self.value(logits, target, 0.0)
-
-    def value(self, logits: Tensor, target: Tensor, smoothing: float) -> Tensor:
-        if self.kind == 'multiclass': return functional.cross_entropy(logits, target, label_smoothing=smoothing)
-        if self.kind == 'regression': return functional.mse_loss(logits[:, 0], target)
-        if smoothing: target = target * (1 - smoothing) + smoothing / 2
-        return functional.binary_cross_entropy_with_logits(logits[:, 0], target)
+__all__ = ['prepare_target', 'WarmCosine', 'rate_at', 'choose_size', 'Bfloat16', 'has_fast_bfloat16', 'LeanLearner', 'History',
+           'make_optimiser', 'make_learner', 'filled_beforehand', 'fit', 'describe_network', 'default_arguments',
+           'as_scores', 'default_kpi', 'predict']
 
 # %% ../../nbs/04_training/20_learner.ipynb #731fd0e0
 def prepare_target(
@@ -256,6 +234,8 @@ def fit(
     learning_rate: float = 0.002,  # peak
     weight_decay: float = 0.3,  # of AdamW
     smoothing: float = 0.0,  # label smoothing
+    focusing: float = 0.0,  # γ of the focal loss; 0 for the usual one
+    class_weights: Sequence[float] | None = None,  # weight of a row of each class, in the order of the codes
     patience: int = 3,  # epochs without improvement of the validation loss; 0 never stops
     seed: int = 0,  # of weights, order and dropout
     device: str = 'cpu',  # where to train
@@ -275,12 +255,12 @@ def fit(
         train = as_tensors({'x_num': x_num, 'x_cat': x_cat}, prepare_target(target, kind, size, mean, scale))
         valid = as_tensors(features_valid, prepare_target(target_valid, kind, size, mean, scale))
         with filled_beforehand(module, train, valid) as sides:
-            learner = make_learner(make_batches(*sides, batch_size, seed, device), module.to(device), Loss(kind, smoothing), callbacks, learning_rate=learning_rate, weight_decay=weight_decay,
+            learner = make_learner(make_batches(*sides, batch_size, seed, device), module.to(device), Loss(kind, smoothing, focusing, class_weights), callbacks, learning_rate=learning_rate, weight_decay=weight_decay,
                                    precision=precision, patience=patience, kpi=default_kpi(kind), scores=as_scores(kind))
             with learner.no_logging(), learner.no_mbar(): learner.fit(epochs, learning_rate)
     keeper, history = learner.best_weights, tuple(learner.history.rows)
     chosen = dict(architecture=architecture, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, weight_decay=weight_decay, smoothing=smoothing, patience=patience,
-                  seed=seed, device=str(device), precision=precision, **{k: v for k, v in plain['arguments'].items() if k not in ('fills', 'indicators', 'cardinalities')})
+                  seed=seed, device=str(device), precision=precision, **({'focusing': focusing} if focusing else {}), **({'class_weights': [*map(float, class_weights)]} if class_weights is not None else {}), **{k: v for k, v in plain['arguments'].items() if k not in ('fills', 'indicators', 'cardinalities')})
     scored = Scores(module, kind, mean, scale).cpu().eval()
     return Trained('net', kind, tuple(classes), lambda features: predict(scored, features), history, keeper.reason, time.perf_counter() - started, time.process_time() - processor,
                    len(x_num), keeper.best_epoch, chosen, module=scored, architecture=plain, widths=(x_num.shape[1], x_cat.shape[1]))
