@@ -74,7 +74,7 @@ class Leakage:
             axes.barh(range(len(kinds)), counts[1], left=counts[0], height=0.6, color=PALETTE[1], hatch="//", label="suspicion")
             for place in range(len(kinds)): axes.text(sum(count[place] for count in counts) + 0.06, place, "" if counts[0][place] + counts[1][place] else "none", va="center")
             axes.set_yticks(range(len(kinds)), kinds)
-            axes.set(ylim=(len(kinds) - 0.5, -0.5), xlim=(0, max(3, *(sum(pair) for pair in zip(*counts)), 0) + 1) if kinds else (0, 1), xlabel="findings", title=f"Leakage test of {self.subject}: {self.verdict}")
+            axes.set(ylim=(max(len(kinds), 1) - 0.5, -0.5), xlim=(0, max(3, *(sum(pair) for pair in zip(*counts)), 0) + 1) if kinds else (0, 1), xlabel="findings", title=f"Leakage test of {self.subject}: {self.verdict}")
             axes.grid(axis="y", visible=False)
             if self.findings: axes.legend()
         return draw(figure, f"Leakage test of {self.subject}: {self.verdict}, {len(self.leaks)} leaks in {len(self.checks)} tests.")

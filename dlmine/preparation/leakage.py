@@ -38,7 +38,8 @@ class _Bench:
         try: made = as_features(self.build(self.convert(table)), table.num_rows)
         except DataError: raise
         except Exception as problem:
-            self.found.setdefault(("fails on the past", ""), [[], 0, 0, f"{type(problem).__name__}: {problem}"])
+            why = {"future rows": "fails on the past", "row order": "row order"}.get(kind, "fails on other values")
+            self.found.setdefault((why, ""), [[], 0, 0, f"{type(problem).__name__}: {problem}"])
             return
         against = self.features if against is None else against
         for name, values in against.items():
@@ -71,7 +72,7 @@ def _own_outcome(bench: _Bench, asked: _Question, row: int, seed: int) -> None:
     if asked.outcomes: bench.run("own outcome", replace_values(bench.table, asked.outcomes, np.array([row]), seed), np.array([row]))
 
 def _window_edge(bench: _Bench, asked: _Question, row: int, seed: int) -> None:
-    "Twins of the row, at its moment and with an outcome known at that very moment; and real events known then"
+    "Twins of the row beside it, at its moment and with an outcome known at that very moment; and real events known then"
     table, moment = bench.table, asked.times[row]
     twin = table.slice(row, 1)
     if asked.outcomes: twin = replace_values(twin, asked.outcomes, np.array([0]), seed)
@@ -79,9 +80,9 @@ def _window_edge(bench: _Bench, asked: _Question, row: int, seed: int) -> None:
         place = table.column_names.index(asked.known_at)
         try: twin = twin.set_column(place, asked.known_at, table[asked.fixed[0]].slice(row, 1).cast(table[asked.known_at].type))
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError): pass
-    if not asked.ahead: bench.run("window edge", pa.concat_tables([table, twin, twin]), np.array([row]))
+    if not asked.ahead: bench.run("window edge", pa.concat_tables([table.slice(0, row), twin, table.slice(row, 1), twin, table.slice(row + 1)]), np.array([row]), np.array([row + 1]))
     simultaneous = np.flatnonzero((asked.known == moment) & (np.arange(len(asked.times)) != row))
-    if len(simultaneous) and asked.outcomes: bench.run("window edge", replace_values(table, asked.outcomes, simultaneous, seed), np.array([row]))
+    if len(simultaneous) and asked.outcomes: bench.run("known then", replace_values(table, asked.outcomes, simultaneous, seed), np.array([row]))
 
 def _late_label(bench: _Bench, asked: _Question, row: int, seed: int) -> None:
     "Events before the row whose outcome is known after it: the outcome is replaced"
@@ -124,24 +125,31 @@ _SAID = {"own outcome": ("leak", "{feature!r} changes with the outcome of the ro
          "future rows": ("leak", "{feature!r} changes when later rows are erased. Compute it from earlier rows only."),
          "whole-table statistic": ("leak", "{feature!r} is computed from rows that are not for training. Fit it on the training rows, and apply it."),
          "fails on the past": ("leak", "The function fails when only the past is there ({error}), and in use only the past is there."),
-         "row order": ("suspicion", "{feature!r} depends on the order of the rows. Sort by time, and decide what happens at equal moments."),
+         "fails on other values": ("suspicion", "The function fails when some values change or a row is added ({error}), so not every experiment could be made."),
+         "row order": ("suspicion", "{feature!r} depends on the order of the rows{error}. Sort by time, and decide what happens at equal moments."),
          "not repeatable": ("suspicion", "{feature!r} differs between two runs on the same table, so it could not be tested. Fix its seed.")}
 
+_IMPLIED_BY = {"window edge": ("whole-table statistic", "future rows"), "late label": ("whole-table statistic",), "future rows": ("whole-table statistic",), "row order": ("window edge",)}
+
 def _findings(bench: _Bench) -> tuple:
-    "Findings from the differences; the most telling kind first"
+    "Findings from the differences; what follows from another finding is left out"
     findings = [Leak("not repeatable", name, *_said("not repeatable", name)) for name in bench.unsteady]
-    for (kind, name), (rows, compared, count, error) in bench.found.items():
+    found = {}
+    for (kind, name), held in bench.found.items():
+        if kind == "future rows" and held[2] > 0.5 * held[1]: kind = "whole-table statistic"
+        if kind == "known then": kind = "late label" if any(other == "late label" for other, _ in bench.found) else "window edge"
+        found.setdefault((kind, name), held)
+    for (kind, name), (rows, compared, count, error) in found.items():
+        if any((cause, name) in found for cause in _IMPLIED_BY.get(kind, ())): continue
         share = count / max(1, compared)
-        if kind == "row order" and any(other in bench.found for other in (("window edge", name),)): continue
-        if kind == "future rows" and share > 0.5: kind = "whole-table statistic"
-        if any(one.kind == kind and one.feature == name for one in findings): continue
         findings.append(Leak(kind, name, *_said(kind, name, error), tuple(rows[:5]), share))
     return tuple(sorted(findings, key=lambda one: one.severity != "leak"))
 
 def _said(kind: str, feature: str, error: str = "") -> tuple:
     "(severity, message)"
     severity, message = _SAID[kind]
-    return severity, message.format(feature=feature, error=error)
+    if kind == "row order": error = f" ({error})" if error else ""
+    return severity, message.format(feature=feature, error=error) if feature or "{feature" not in message else message.replace("{feature!r}", "The function").format(error=error)
 
 # %% ../../nbs/02_preparation/47_leakage.ipynb #a7b90cf8
 def find_leaks(build: Callable,  # table → features, one value for each row; gets the kind of table that is given here

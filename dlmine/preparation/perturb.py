@@ -61,7 +61,7 @@ def with_others(column: pa.ChunkedArray,  # a column
     elif number:
         finite = np.array([value for value in present if np.isfinite(value)] or [0.0], float)
         room = 2.0 ** (array.type.bit_width - 2) if pa.types.is_integer(array.type) else np.inf
-        steps = np.minimum((1 + np.abs(generator.normal(size=len(rows)))) * max(1.0, float(finite.std())), room / 4)
+        with np.errstate(over="ignore"): steps = np.minimum((1 + np.abs(generator.normal(size=len(rows)))) * max(1.0, float(finite.std())), room / 4)
         for row, step in zip(rows, steps): values[row] = None if values[row] is None else values[row] if abs(values[row]) > room / 2 else values[row] + (int(np.ceil(step)) if pa.types.is_integer(array.type) else float(step))
     elif len(present) > 1:
         place = {value: number for number, value in enumerate(present)} if all(isinstance(value, str) for value in present) else {}
