@@ -31,6 +31,7 @@ class Settings:
     threads: int = 0  # threads for computing; 0: all
     html_limit: int = 3_000_000  # bytes that the HTML of one report may have
     sample_rows: int = 20_000  # rows that a costly linked report (Evidently) is computed on
+    departments: str = "data owner, privacy, security"  # who must sign a request for governed data, separated by commas; a person signs in the role of the settings
     sources: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)  # field -> "file", "environment" or "default"
     file: Path | None = field(default=None, compare=False, repr=False)  # the settings.ini that was read
 
