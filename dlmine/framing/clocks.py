@@ -11,7 +11,6 @@ import zoneinfo
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ..core.view import table_html
 from .links import Link
 from .schema_profile import TableProfile, quoted
 from .spellings import date_part

@@ -9,9 +9,8 @@ __all__ = ['Link', 'find_links', 'link_rows']
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ..core.view import table_html
 from .joins import JoinFacts, count_join
-from .schema_profile import ColumnProfile, TableProfile, count_combinations, levels_name, open_tables, profile_view, quoted
+from .schema_profile import ColumnProfile, TableProfile, count_combinations, levels_name, quoted
 from .spellings import date_part, name_similarity, name_words
 
 # %% ../../nbs/01_framing/64_links.ipynb #9dbe1870

@@ -11,12 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ..core.errors import listed
-from .clocks import ClockGap, moment_records
 from .joins import count_join
 from .links import Link
 from .schema_profile import ColumnProfile, TableProfile, quoted
-from .spellings import date_part, form_class, name_similarity, name_words
-from .units import guess_units, unit_hint
+from .spellings import form_class
+from .units import guess_units
 
 # %% ../../nbs/01_framing/66_schema_checks.ipynb #3a9b781d
 KINDS = ("names", "types", "units", "formats", "spellings", "keys", "cardinality", "meaning", "time", "values")
@@ -123,6 +122,8 @@ def check_link(
         share, named = lost / max(facts.left_rows, 1), listed(facts.examples_left, 4)
         what = f"{facts.unmatched_left_keys:,} of {facts.left_keys:,} values of {where[0]} are not in {where[1]} ({share:.2%} of its rows); the other way, {facts.unmatched_right_keys:,} of {facts.right_keys:,} are never used."
         found.append(Mismatch("keys", "fault" if share >= 0.01 else "warning", where, what, "Complete the table that is pointed to, or keep these rows and mark them; an inner join drops them.", facts.figures, facts.examples_left))
+    back = facts.unmatched_right - facts.missing_right
+    if facts.cardinality == "1:1" and back: found.append(Mismatch("keys", "fault" if back >= 0.01 * facts.right_rows else "warning", where[::-1], f"{facts.unmatched_right_keys:,} of {facts.right_keys:,} values of {where[1]} are not in {where[0]} ({back / facts.right_rows:.2%} of its rows).", "Both sides name the same things once; ask why some are missing.", facts.figures, facts.examples_right))
     if facts.repeated_right: found.append(Mismatch("cardinality", "fault" if facts.factor > 1.01 else "warning", where, f"{facts.repeated_right:,} keys of {where[1]} repeat: the join is {facts.cardinality} and gives {facts.factor:,.4g} rows for each that has a partner.", "Remove the duplicates, or aggregate before joining.", facts.figures, facts.repeats_right))
     if len(facts.keys) > 1:
         less = count_join(connection, facts.left, facts.right, facts.keys[:1])
@@ -133,7 +134,7 @@ def check_link(
 @dataclass(frozen=True)
 class Agreement:
     "How two columns relate"
-    relation: str  # same, apart, part, unit, type, unknown
+    relation: str  # same, apart, part (of the rows agree), unit, type, spelling, unknown
     detail: str  # in words
     unit: object = None  # a UnitGuess
     agree: float | None = None  # share of joined rows with equal values
@@ -157,9 +158,11 @@ def _joined_agreement(connection, left: str, right: str, pair: tuple, link: Link
     on = " AND ".join(f"l.{quoted(a)}::VARCHAR = r.{quoted(b)}::VARCHAR" for a, b in link.facts.keys)
     one, other = f"l.{quoted(pair[0])}", f"r.{quoted(pair[1])}"
     source = f"FROM {quoted(left)} l JOIN {quoted(right)} r ON {on} WHERE {one} IS NOT NULL AND {other} IS NOT NULL"
-    rows, same = connection.execute(f"SELECT count(*), count_if({one} = {other}) {source}" if numbers else f"SELECT count(*), count_if(lower(trim({one}::VARCHAR)) = lower(trim({other}::VARCHAR))) {source}").fetchone()
+    folded = "false" if numbers else f"lower(trim({one}::VARCHAR)) = lower(trim({other}::VARCHAR))"
+    rows, same, folded = connection.execute(f"SELECT count(*), count_if({one} = {other}), count_if({folded}) {source}").fetchone()
     if rows < 20: return Agreement("unknown", "")
     share = same / rows
+    if folded - same > 0.02 * rows: return Agreement("spelling", f"on {rows:,} joined rows the two agree in {share:.1%}, and in {folded / rows:.1%} when blanks and case are ignored", None, share)
     if numbers and share < 0.5:
         found = connection.execute(f"SELECT {one}::DOUBLE AS a, {other}::DOUBLE AS b {source} LIMIT 5000").fetchnumpy()
         guess = guess_units(found["a"], found["b"], *pair, tolerance=0.01)
@@ -176,8 +179,9 @@ def _spread_agreement(connection, left: str, right: str, pair: tuple, columns: t
         if guess and gap > 0.1: return Agreement("unit", f"every quantile of the second is {guess.factor:.4g} times the first" + (f" {guess.shift:+.4g}" if guess.shift else ""), guess)
         return Agreement("apart" if gap >= 0.9 else "same" if gap <= 0.2 else "unknown", f"their distributions differ by {gap:.0%}")
     if columns[0].kind == "text" and all(column.type == "VARCHAR" for column in columns):
-        fold = [f"SELECT DISTINCT lower(trim({quoted(name)})) AS v FROM {quoted(table)} WHERE {quoted(name)} IS NOT NULL" for table, name in zip((left, right), pair)]
-        shared = connection.execute(f"SELECT count(*) FROM (({fold[0]}) INTERSECT ({fold[1]}))").fetchone()[0] / max(min(column.distinct for column in columns), 1)
+        levels = [[f"SELECT DISTINCT {value.format(quoted(name))} AS v FROM {quoted(table)} WHERE {quoted(name)} IS NOT NULL" for table, name in zip((left, right), pair)] for value in ("{}", "lower(trim({}))")]
+        same, shared = (connection.execute(f"SELECT count(*) FROM (({one}) INTERSECT ({other}))").fetchone()[0] / max(min(column.distinct for column in columns), 1) for one, other in levels)
+        if shared >= 0.3 and shared > same + 0.02: return Agreement("spelling", f"{same:.0%} of their levels are shared, and {shared:.0%} when blanks and case are ignored")
         return Agreement("apart" if shared < 0.05 and min(column.distinct for column in columns) >= 3 else "same" if shared >= 0.5 else "unknown", f"{shared:.0%} of their levels are shared")
     return Agreement("unknown", "")
 
@@ -192,12 +196,12 @@ def relate(
     columns = profiles[left[0]][left[1]], profiles[right[0]][right[1]]
     kinds = {"moment" if column.kind == "date" else column.kind for column in columns}
     if "empty" in kinds: return Agreement("unknown", "")
+    if any({(link.left, a), (link.right, b)} == {left, right} for link in links for a, b in link.facts.keys): return Agreement("same", "they are the key of a link")
     texts = [column.type == "VARCHAR" for column in columns]
     if len(kinds) > 1 or texts[0] != texts[1]: return Agreement("type", " and ".join(f"{table}.{column.name} holds {'text that spells ' if column.type == 'VARCHAR' and column.kind != 'text' else ''}{column.kind}" for table, column in zip((left[0], right[0]), columns)))
     for link in links:
         if (link.left, link.right) not in ((left[0], right[0]), (right[0], left[0])) or link.facts.cardinality == "n:m": continue
         a, b = (left, right) if link.left == left[0] else (right, left)
-        if (a[1], b[1]) in link.facts.keys: return Agreement("same", "they are the key of a link")
         if kinds & {"number", "text"}: return _flip(_joined_agreement(connection, a[0], b[0], (a[1], b[1]), link, columns[0].kind == "number" and not texts[0]), a != left)
     return _spread_agreement(connection, left[0], right[0], (left[1], right[1]), columns) if not texts[0] or columns[0].kind == "text" else Agreement("unknown", "")
 

@@ -7,7 +7,6 @@ __all__ = ['quoted', 'open_tables', 'ColumnProfile', 'levels_name', 'profile_col
            'TableProfile', 'profile_view', 'profile_schema']
 
 # %% ../../nbs/01_framing/62_schema_profile.ipynb #80e335e8
-import json
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager

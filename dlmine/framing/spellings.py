@@ -72,7 +72,7 @@ def fold_level(
     loose: bool = False,  # also drop the words that only say what form a company has
 ) -> str:  # what two spellings of one level have in common
     "A level without blanks, case and punctuation"
-    words = re.findall(r"\w+|[+#%&]", str(text).casefold().replace("_", " "))
+    words = re.findall(r"\w+|[<>=+#%&*$€£]|-(?!\w)|(?<!\w)-(?=\d)", str(text).casefold().replace("_", " "))
     kept = [word for word in words if word not in _COMPANY] if loose else words
     return " ".join(kept or words)
 
