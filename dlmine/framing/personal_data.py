@@ -175,9 +175,10 @@ def _finding(column: str, kind: str, entry: list, filled: int) -> PersonalFindin
 def _known_names(column: str, counted: list, filled: int) -> PersonalFinding | None:
     "A column of names in any case: most words of its values are known"
     texts = [(value, rows) for value, rows in counted if re.fullmatch(r"[^\W\d_][^\d_@/:;()]{1,40}", value) and len(value.split()) <= 4]
-    if len(texts) < 10 or sum(rows for _, rows in texts) < 0.8 * filled: return None
+    named = bool(_NAME_HEADER.search(re.sub(r"[_.]+", " ", column)))
+    if len(texts) < (2 if named else 10) or sum(rows for _, rows in texts) < 0.8 * filled: return None
     known = [sum(part in GIVEN or part in FAMILY for part in words) / len(words) for value, _ in texts if (words := [fold_name(word).strip(".,") for word in re.split(r"[\s-]+", value) if len(word) > 1])]
-    share, named = sum(known) / max(1, len(known)), bool(_NAME_HEADER.search(re.sub(r"[_.]+", " ", column)))
+    share = sum(known) / max(1, len(known))
     if share < (0.2 if named else 0.5): return None
     rows = sum(rows for _, rows in texts)
     return PersonalFinding(column, "name", rows, rows / max(1, filled), "certain" if named and share >= 0.4 else "likely", tuple(mask(value, "name") for value, _ in texts[:3]), f"{share:.0%} of the words are known names")
