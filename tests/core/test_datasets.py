@@ -143,7 +143,7 @@ def test_films_their_graph_and_their_ratings_fit_together():
     assert set(ratings["item"].unique().to_pylist()) == set(items["item"].to_pylist())
     assert set(ratings["user"].unique().to_pylist()) == set(users["user"].to_pylist())
     assert pa.types.is_timestamp(ratings["time"].type) and str(ratings["time"][0]).startswith("1997-09-20 03:05:10")
-    entities = items["entity"].drop_null().to_pylist()
+    entities = load_dataset("movielens.links")["entity"].to_pylist()
     assert len(entities) == len(set(entities)) == 1598
     assert set(entities) <= set(graph["head"].to_pylist()) and set(entities) <= set(graph["tail"].to_pylist())
     film = {row["item"]: row for row in items.slice(0, 300).to_pylist()}
