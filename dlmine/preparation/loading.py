@@ -18,13 +18,15 @@ from ..core.errors import CardError, DataError, listed
 from ..core.files import hash_table
 from ..core.tables import read_table
 from ..core.view import table_html
+from ..framing.access import permit as access_permit
 from ..framing.card import Card, TimeSplit
 from ..framing.split import Rows, as_bound, known_times, read_time, say_range, split_rows
 from ..framing.target import Target, group_rare, read_target
 from ..framing.values import to_levels, to_moments
 from ..measures.metrics import METRICS
-from .unlabelled import hide_labels, rows_without_label
 from .columns import FeaturePlan, check_names, plan_features
+from .unlabelled import hide_labels, rows_without_label
+from .windows import windows_from_card
 
 # %% ../../nbs/02_preparation/70_loading.ipynb #760f7f53
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ class CardData:
     sample: int = 0  # rows asked for; 0 for all
     notes: tuple = ()  # what was decided or left out, in sentences
     unlabelled: pa.Table | None = None  # raw training rows whose outcome is unknown or not to be used; None where the card drops them
+    granted: object | None = None  # what the approved requests allow to be read; None for open data
 
     @property
     def kind(self) -> str:
@@ -78,7 +81,7 @@ class CardData:
     def lineage(self) -> dict:
         "Where the rows came from, for the evidence"
         return {"source": hide_password(self.card.sources[0].location), "sha256": self.sha256, "rows_read": self.rows_read, "rows_used": self.table.num_rows, "sample": self.sample, "window": list(self.window),
-                **{side: len(rows) for side, rows in self.split.sides().items()}, "current": len(self.current), "notes": list(self.notes)}
+                **({"access": self.granted.figures} if hasattr(self.granted, "figures") else {}), **{side: len(rows) for side, rows in self.split.sides().items()}, "current": len(self.current), "notes": list(self.notes)}
 
     def _repr_html_(self) -> str:
         return table_html(_summary(self), caption=f"{self.card.name}: {self.table.num_rows:,} of {self.rows_read:,} rows" + (f", {self.window[0]} to {self.window[1]}" if self.window else "") + f"; data {self.sha256[:12]}") + _notes_html(self.notes)
@@ -153,16 +156,20 @@ def _within(split: Rows, kept: np.ndarray) -> Rows:
 # %% ../../nbs/02_preparation/70_loading.ipynb #e032502e
 def read_source(card: Card,  # sources; the first holds the rows
                 settings=None,  # None for those of the folder
-                permit: Callable | None = None,  # (card) → None, or an error: decides who may read governed data
-                ) -> pa.Table:
-    "Reads the card's rows. Governed data needs a `permit`."
-    if card.access == "governed":
-        if permit is None: raise DataError(f"The card {card.name!r} says access: governed, and no approval is at hand. Ask for access, or pass permit= to load_data.")
-        permit(card)
+                permit: Callable | None = None,  # (source, columns that it has) → object with `.columns` that may be read, or an error; None: the workspace's access requests
+                ) -> tuple:  # (pa.Table, what was granted or None)
+    "Reads the card's rows. Of governed data only the columns that an approved request covers are read; one that the card needs and none covers is refused before a value is looked at."
     if card.modality.kind != "tabular": raise DataError(f"modality: {card.modality.kind} has no loader here yet. Set modality: tabular in the card.")
-    table = read_table(card.sources[0].location, base=card.base, settings=settings)
-    if table.num_rows == 0: raise DataError(f"{hide_password(card.sources[0].location)} holds no rows. Give data with at least some dozen rows.")
-    return table
+    source, columns, granted = card.sources[0], None, None
+    if card.access == "governed":
+        head = read_table(source.location, base=card.base, settings=settings, rows=1)
+        check_names(head, card)
+        granted = (permit or access_permit(card, settings))(source, tuple(head.column_names))
+        columns = list(granted.columns)
+    table = read_table(source.location, base=card.base, settings=settings, columns=columns)
+    if table.num_rows == 0: raise DataError(f"{hide_password(source.location)} holds no rows. Give data with at least some dozen rows.")
+    if granted is None: check_names(table, card)
+    return table, granted
 
 def _kept(table: pa.Table, target: Target, card: Card) -> tuple:
     "(table, target, split, notes) of the rows that have an outcome and a side"
@@ -192,13 +199,13 @@ def _hide(source: pa.Table, labelled: np.ndarray, table: pa.Table, target: Targe
 def load_data(card: Card,  # the use case
               rows: int = 0,  # rows of a sample, 0 for all
               settings=None,  # passed on to readers that need an address or a folder; None for the defaults
-              permit: Callable | None = None,  # (card) → None, or an error: decides who may read governed data
+              permit: Callable | None = None,  # decides what may be read of governed data, see `read_source`; None: the workspace's access requests
               ) -> CardData:
     "Reads, checks and divides the data of a card. What is wrong with data or card is a `DataError` that says what to do."
     if rows < 0: raise DataError(f"rows is {rows}. Give the size of a sample, or 0 for all rows.")
-    table = read_source(card, settings, permit)
-    check_names(table, card)
+    table, granted = read_source(card, settings, permit)
     sha256, read, about = hash_table(table), table.num_rows, table.schema.metadata or {}
+    table = windows_from_card(card, table)
     target = read_target(table, card)
     source, labelled = table, target.rows
     table, target, split, notes = _kept(table, target, card)
@@ -216,7 +223,7 @@ def load_data(card: Card,  # the use case
     if apart: notes += (f"Only the first source, {card.sources[0].name!r}, is read; {listed([repr(name) for name in apart])} is not.",)
     notes += _reading_notes(about)
     return CardData(card, table, target, split, plan_features(table, card, split), cluster, current, capacity_of(card, split.test, cluster, table.num_rows, read), sha256, read,
-                    _window(table, card), rows, (*target.notes, *notes, *_warnings(target, split)), unlabelled)
+                    _window(table, card), rows, (*target.notes, *notes, *_warnings(target, split)), unlabelled, granted)
 
 # %% ../../nbs/02_preparation/70_loading.ipynb #c9903ba6
 def _reading_notes(about: dict) -> tuple:

@@ -56,7 +56,7 @@ def card(tmp_path, text="", more="", split="{kind: random}", task="classificatio
     (CardError, "columns: {xx: numeric}", "{kind: random}", "columns: in the card"),
     (DataError, "time: when", "{kind: time, valid_from: 2024-06-01, test_from: 2030-01-01}", "test side empty.*2024-01-01"),
     (DataError, "time: when\ncurrent: {from: 2030-01-01, to: 2030-02-01}", "{kind: random}", "current window holds no rows.*data runs from 2024-01-01"),
-    (DataError, "access: governed", "{kind: random}", "access: governed"),
+    (DataError, "access: governed", "{kind: random}", "no request covers it"),
     (DataError, "modality: {kind: text, column: x}", "{kind: random}", "modality: text"),
     (DataError, "", "{kind: given, column: who, train: 1, test: 77}", "The column holds"),
 ])
@@ -76,10 +76,30 @@ def test_a_training_side_with_one_outcome_is_refused(tmp_path):
     with pytest.raises(DataError, match="training rows have the same outcome"): load_data(card(tmp_path, text, "time: when", "{kind: time, valid_from: 2024-01-20, test_from: 2024-01-25}"))
 
 
-def test_governed_data_asks_for_a_permit(tmp_path):
+class Allowed:
+    def __init__(self, columns): self.columns = columns
+
+
+def test_only_permitted_columns_are_read(tmp_path):
     asked = []
-    data = load_data(card(tmp_path, more="access: governed"), permit=lambda governed: asked.append(governed.name))
-    assert asked == ["example"] and data.table.num_rows == 120
+    text = "y,x,name\n" + "\n".join(f"{'ab'[i % 3 == 0]},{i % 17},n{i}" for i in range(120))
+    def permit(source, columns):
+        asked.append((source.name, columns))
+        return Allowed(("x", "y"))
+    data = load_data(card(tmp_path, text, more="access: governed\nexclude: [name]"), permit=permit)
+    assert asked == [("main", ("y", "x", "name"))] and sorted(data.table.column_names) == ["x", "y"]
+
+
+def test_governed_data_without_an_approved_request_is_refused_and_the_refusal_is_evidence(tmp_path):
+    from dlmine.core.evidence import find_evidence, verify
+    from dlmine.core.settings import load_settings
+    from dlmine.framing.access import AccessRefused
+    settings = load_settings()
+    with pytest.raises(AccessRefused, match="no request covers it") as refused:
+        load_data(card(tmp_path, more="access: governed"), settings=settings)
+    assert isinstance(refused.value, DataError) and "columns that the card needs" in str(refused.value)
+    record, = find_evidence(settings, "framing.access")
+    assert record.evidence.verdict == "failed" and verify(settings).ok
 
 
 def test_moments_cluster_by_day():
