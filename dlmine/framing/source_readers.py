@@ -23,7 +23,7 @@ from ..core.logs import Lines, find_pattern, log_batches
 from ..core.settings import Settings, load_settings
 from ..core.tables import find_files, is_log, read_table
 from ..core.topics import Topic
-from .column_counts import SAMPLE_ROWS, Counts, count_columns, count_in_database
+from .column_counts import NONE, SAMPLE_ROWS, Counts, count_columns, count_in_database
 from .freshness import FUTURE_TOLERANCE, Span, Stamps, find_zone
 
 # %% ../../nbs/01_framing/45_source_readers.ipynb #28b1cf1f
@@ -54,8 +54,17 @@ class Wanted:
 
 # %% ../../nbs/01_framing/45_source_readers.ipynb #88d2b16b
 @contextmanager
-def _duckdb(wanted: Wanted):
-    "A DuckDB in memory, with a limit and a folder for what exceeds it"
+def _duckdb(wanted: Wanted, shown: str):
+    "A DuckDB in memory, with a limit and a folder for what exceeds it; its errors become a DataError about the source"
+    import duckdb
+    import pyarrow as pa
+    try:
+        with _limited(wanted) as connection: yield connection
+    except (duckdb.Error, pa.ArrowException) as error:
+        raise DataError(f"{shown} cannot be read: {' '.join(str(error).split())[:300]}. Is it complete, and are all its files alike?") from error
+
+@contextmanager
+def _limited(wanted: Wanted):
     import duckdb
     with tempfile.TemporaryDirectory(prefix="dlmine-") as folder:
         settings = {"memory_limit": wanted.memory, "temp_directory": folder} | ({"threads": wanted.threads} if wanted.threads else {})
@@ -64,10 +73,10 @@ def _duckdb(wanted: Wanted):
             connection.execute("SET preserve_insertion_order = false")
             yield connection
 
-def _keys_sql(keys: tuple[str, ...], source: str, quote: str = '"') -> tuple[str, str]:
+def _keys_sql(keys: tuple[str, ...], source: str, quote: str = '"', none: str = "") -> tuple[str, str]:
     "Statements for rows that repeat keys, and for rows without"
     names = [quote + name.replace(quote, quote * 2) + quote for name in keys]
-    missing = " OR ".join(f"{name} IS NULL" for name in names)
+    missing = " OR ".join(f"{name} IS NULL{f' OR trim({name}::VARCHAR) IN ({none})' if none else ''}" for name in names)
     return (f"SELECT coalesce(sum(n - 1), 0) FROM (SELECT count(*) AS n FROM {source} WHERE NOT ({missing}) GROUP BY {', '.join(names)}) AS counted", f"SELECT count(*) FROM {source} WHERE {missing}")
 
 def _check_columns(names: list[str], wanted: Wanted, shown: str):
@@ -78,19 +87,14 @@ def _check_columns(names: list[str], wanted: Wanted, shown: str):
 
 def _measure(reader: Callable, relation: str, sample, wanted: Wanted, shown: str, extra: dict | None = None):
     "Counts of what `reader(connection)` registers as \"source\"; keys in a second pass"
-    import duckdb
-    import pyarrow as pa
     _check_columns(sample.column_names, wanted, shown)
-    try:
-        with _duckdb(wanted) as connection, reader(connection):
-            counts, more = count_columns(connection, relation, sample, wanted.timestamp, wanted.as_of, wanted.zone, extra)
-        if not wanted.keys: return counts, more, None, 0
-        found = []
-        for statement in _keys_sql(wanted.keys, relation):
-            with _duckdb(wanted) as connection, reader(connection): found.append(int(connection.execute(statement).fetchone()[0]))
-        return counts, more, *found
-    except (duckdb.Error, pa.ArrowException) as error:
-        raise DataError(f"{shown} cannot be read: {' '.join(str(error).split())[:300]}. Is it complete, and are all its files alike?") from error
+    with _duckdb(wanted, shown) as connection, reader(connection):
+        counts, more = count_columns(connection, relation, sample, wanted.timestamp, wanted.as_of, wanted.zone, extra)
+    if not wanted.keys: return counts, more, None, 0
+    found = []
+    for statement in _keys_sql(wanted.keys, relation, none=NONE):
+        with _duckdb(wanted, shown) as connection, reader(connection): found.append(int(connection.execute(statement).fetchone()[0]))
+    return counts, more, *found
 
 # %% ../../nbs/01_framing/45_source_readers.ipynb #4ea09923
 class _Stream:
@@ -168,7 +172,7 @@ def _measure_delimited(files: list[Path], wanted: Wanted, shown: str, encoding: 
         return _measure_delimited(files, wanted, shown, "cp1252")
     rejected = sum(odd.count for odd in skipped.values())
     notes = (f"read as {encoding}: not all of it is UTF-8",) if encoding else ()
-    kind = "text table" if files[0].suffix.lower() not in (".csv", ".tsv") else files[0].suffix[1:].upper()
+    kind = next((ending[1:].upper() for ending in files[0].suffixes if ending.lower() in (".csv", ".tsv")), "text table")
     return Measurement(kind if len(files) == 1 else f"{kind}, {len(files):,} files", counts, sample, duplicates=duplicates, keyless=keyless, rejected=rejected, examples=tuple(example for odd in skipped.values() for example in odd.examples)[:5], notes=notes)
 
 # %% ../../nbs/01_framing/45_source_readers.ipynb #2938c8b3
@@ -209,19 +213,20 @@ def _measure_lines(files: list[Path], wanted: Wanted, shown: str, kind: str, is_
     state = {"topic": is_topic}
     schema = pa.schema([("line", pa.large_string())])
     stream = _Stream(lambda: _lines(files, state), schema)
-    with _duckdb(wanted) as connection, stream(connection):
-        keys = [key for key, _ in connection.execute(f"SELECT key, min(place) AS first FROM (SELECT unnest(json_keys(line)) AS key, unnest(range(len(json_keys(line)))) AS place FROM source WHERE {_good()}) GROUP BY key ORDER BY first, key").fetchall()]
+    with _duckdb(wanted, shown) as connection, stream(connection):
+        bad, shapes = connection.execute(f"SELECT count_if(NOT {_good()} AND trim(line) <> ''), list(DISTINCT json_keys(CASE WHEN {_good()} THEN line END)) FILTER ({_good()}) FROM source").fetchone()
+    keys = list(dict.fromkeys(key for shape in sorted(shapes or [], key=lambda shape: (-len(shape), shape)) for key in shape))
     if not keys:
         torn = f" Its last line is unfinished ({state['torn']} bytes)." if state.get("torn") else ""
         raise DataError(f"{shown} has no records: no line is a JSON object.{torn}")
     shape = json.dumps({key: "VARCHAR" for key in keys}, ensure_ascii=False).replace("'", "''")
-    taken = f"SELECT json_transform(CASE WHEN {_good()} THEN line END, '{shape}') AS record, NOT {_good()} AND trim(line) <> '' AS bad, line FROM source"
+    taken = f"SELECT json_transform(CASE WHEN {_good()} THEN line END, '{shape}') AS record FROM source"
     fields = ", ".join(f'''record['{key.replace("'", "''")}'] AS "{key.replace('"', '""')}"''' for key in keys)
-    with _duckdb(wanted) as connection, stream(connection):
-        sample = connection.execute(f"SELECT {fields} FROM ({taken}) WHERE record IS NOT NULL LIMIT {SAMPLE_ROWS}").to_arrow_table()
+    with _duckdb(wanted, shown) as connection, stream(connection):
+        connection.execute("SET preserve_insertion_order = true")
+        sample = connection.sql(f"SELECT {fields} FROM ({taken}) WHERE record IS NOT NULL LIMIT {SAMPLE_ROWS}").to_arrow_table()
     counts, _, duplicates, keyless = _measure(stream, f"(SELECT {fields} FROM ({taken}) WHERE record IS NOT NULL)", sample, wanted, shown)
-    with _duckdb(wanted) as connection, stream(connection): bad = connection.execute(f"SELECT count_if(NOT {_good()} AND trim(line) <> '') FROM source").fetchone()[0] or 0
-    return Measurement(kind, counts, sample, duplicates=duplicates, keyless=keyless, rejected=bad, examples=_first_bad(files) if bad else (), torn=state.get("torn", 0))
+    return Measurement(kind, counts, sample, duplicates=duplicates, keyless=keyless, rejected=bad or 0, examples=_first_bad(files) if bad else (), torn=state.get("torn", 0))
 
 # %% ../../nbs/01_framing/45_source_readers.ipynb #55fd59ae
 def _measure_log(files: list[Path], pattern: str | None, wanted: Wanted, shown: str) -> Measurement:
