@@ -16,6 +16,7 @@ from ..core.identity import who as who_acts
 from ..core.view import table_html
 from ..measures.compare import Comparison
 from ..measures.intervals import direction
+from ..measures.metrics import METRICS
 
 # %% ../../nbs/02_preparation/02_decisions.ipynb #574e1305
 @dataclass(frozen=True)
@@ -69,6 +70,12 @@ def conclude(measured,  # Measured of all alternatives and models, the cheapest 
     return best, f"{best} is better than {baseline}: {said}" + (f"; no difference with {listed(same)}" if same else "") + "." + (f" {refused[0]}." if refused else "")
 
 # %% ../../nbs/02_preparation/02_decisions.ipynb #fd0cbd6e
+def _said(key: str, value) -> object:
+    "A figure as a person reads it: shares in percent, whole amounts without decimals"
+    if not isinstance(value, float): return value
+    if any(word in key for word in ("share", "rate", "strangers", "confused")): return f"{value:.1%}"
+    return f"{value:,.0f}" if value == round(value) else value
+
 @dataclass(frozen=True)
 class Decision:
     "What was decided about one column (or, for the class balance, about the whole table)"
@@ -106,8 +113,8 @@ class Decision:
         "One dict for each alternative: figures, then the difference with each model"
         rows = []
         for name, figures in self.alternatives.items():
-            effects = {f"{e.metric} with {e.model}": f"{e.value:.4f}" + ("" if e.verdict == "baseline" else f" ({e.difference:+.4f} [{e.lower:+.4f}, {e.upper:+.4f}], {e.verdict})") for e in self.effects if e.alternative == name}
-            rows.append({"alternative": name + (" ◂" if name == self.chosen else ""), **figures, **effects})
+            effects = {f"{METRICS[e.metric].label if e.metric in METRICS else e.metric} with {e.model}": f"{e.value:.4f}" + ("" if e.verdict == "baseline" else f" ({e.difference:+.4f} [{e.lower:+.4f}, {e.upper:+.4f}], {e.verdict})") for e in self.effects if e.alternative == name}
+            rows.append({"alternative": name + (" ◂" if name == self.chosen else ""), **{key: _said(key, value) for key, value in figures.items()}, **effects})
         return rows
 
     def _repr_html_(self) -> str:

@@ -148,11 +148,11 @@ def plot_treatment(values: np.ndarray,  # float64, raw
     after = treated_values(values, treatment)
     with style():
         figure, axes = new_figure(6.4, 2.3, columns=2)
-        for place, (ax, part, title) in enumerate(((axes[0], values, f"{name} as it is"), (axes[1], after, f"after {treatment}, in standard deviations"))):
+        for place, (ax, part, title) in enumerate(((axes[0], values, f"{name} as it is"), (axes[1], after, f"after {treatment}"))):
             part = part[np.isfinite(part)] if part is not None else np.zeros(0)
             part = np.clip(part, -1e300, 1e300)
             if len(part) and part.min() < part.max(): ax.hist(part, bins=np.linspace(part.min() / 2, part.max() / 2, 50) * 2, color=PALETTE[place])
             ax.set(title=title, yscale="log", ylabel="rows of a sample" if not place else "")
-            ax.tick_params(axis="x", labelrotation=0)
+            ax.set_xlabel("value" if not place else "standard deviations")
             ax.locator_params(axis="x", nbins=5)
     return draw(figure, f"{name} before and after {treatment}.")

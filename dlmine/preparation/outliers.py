@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['TREATMENTS', 'REACH', 'CUT', 'METHODS', 'robust_z', 'quartile_fences', 'unusualness', 'isolation_forest', 'flag_rows',
-           'ColumnOutliers', 'Outliers', 'find_outliers', 'outside', 'rows_to_keep', 'plot_outliers']
+           'ColumnOutliers', 'Outliers', 'short_number', 'find_outliers', 'outside', 'rows_to_keep', 'plot_outliers']
 
 # %% ../../nbs/02_preparation/12_outliers.ipynb #61a68c51
 from dataclasses import dataclass
@@ -151,7 +151,7 @@ class Outliers:
 
     def _repr_html_(self) -> str:
         if not self.columns: return "<p><b>Outliers</b>: the table has no numeric column.</p>"
-        rows = [{name: _short(value) if isinstance(value, float) else value for name, value in row.items()} for row in self.table_rows()[:60]]
+        rows = [{name: short_number(value) if isinstance(value, float) else value for name, value in row.items()} for row in self.table_rows()[:60]]
         if not any(row["note"] for row in rows): rows = [{name: value for name, value in row.items() if name != "note"} for row in rows]
         return table_html(rows, caption=f"{len(self.worth_treating):,} of {len(self.columns):,} numeric columns have values beyond their fences; {self.rows:,} rows")
 
@@ -161,9 +161,11 @@ def _distance(column: ColumnOutliers) -> float:
     if column.infinite: return np.inf
     return max(column.low / 2 - column.least / 2, column.most / 2 - column.high / 2, 0.0) / max(width, 1e-300) if np.isfinite(width) else 0.0
 
-def _short(value: float) -> str:
-    "A number in a few characters"
-    return "–" if not np.isfinite(value) else f"{value:,.4g}" if abs(value) < 1e6 else f"{value:.3g}"
+def short_number(value: float,  # any number
+                 ) -> str:
+    "A number in a few characters; a dash where there is none"
+    if not np.isfinite(value): return "–"
+    return f"{value:.3g}" if abs(value) >= 1e9 or 0 < abs(value) < 1e-3 else f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 # %% ../../nbs/02_preparation/12_outliers.ipynb #12386bf7
 METHODS = ("robust z", "quartiles", "isolation forest")
@@ -235,7 +237,7 @@ def plot_outliers(values: np.ndarray,  # float64, NaN where missing
         figure, axes = new_figure(6.0, 2.2)
         inside = finite[(finite >= low) & (finite <= high)]
         if len(inside): axes.hist(inside, bins=60, color=PALETTE[0])
-        said = [f"{count:,} {side} {fence:,.4g}" for count, side, fence in ((below, "below", low), (above, "above", high)) if count]
+        said = [f"{count:,} {side} {short_number(fence)}" for count, side, fence in ((below, "below", low), (above, "above", high)) if count]
         for fence, count in ((low, below), (high, above)):
             if count: axes.axvline(fence, color=PALETTE[3], linestyle="--", linewidth=1.2)
         axes.set(title=f"{name}: {' and '.join(said) or 'nothing'} beyond the fences", xlabel=name, ylabel="rows", yscale="log")
