@@ -62,7 +62,7 @@ def _shared(connection, left: str, right: str) -> tuple[int, int, int]:
 # %% ../../nbs/01_framing/64_links.ipynb #45b26397
 def _is_target(column: ColumnProfile, rows: int, declared: tuple) -> bool:
     "Whether a column can be pointed to: a key, or nearly one"
-    if column.kind not in ("text", "number") or column.kind == "number" and not column.whole or column.distinct < 2: return False
+    if column.kind not in ("text", "number") or column.kind == "number" and column.type != "VARCHAR" and not column.whole or column.distinct < 2: return False
     nearly = rows >= 20 and column.distinct >= 0.9 * rows and (column.kind == "text" or column.name in declared)
     return column.is_unique or nearly
 

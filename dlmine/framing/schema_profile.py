@@ -177,7 +177,7 @@ def _text_kind(forms: dict[str, int]) -> str:
     total = sum(classes.values())
     if not total: return "empty"
     largest = max(classes, key=classes.get)
-    if largest == "text": return "text"
+    if largest == "text" or forms.get("code", 0) >= 0.01 * total: return "text"
     if len(classes) > 1: return "mixed" if classes[largest] >= 0.5 * total else "text"
     if largest == "number": return "number"
     return "moment" if any(form.startswith("moment") for form in forms) else "date"

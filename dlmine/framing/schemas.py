@@ -33,7 +33,7 @@ def same_names(
     "Columns of different tables that have the same words in their names"
     found = {}
     for profile in profiles.values():
-        for column in profile.names: found.setdefault("_".join(name_words(column)), []).append((profile.name, column))
+        for column in profile.names: found.setdefault("_".join(name_words(column)) or column, []).append((profile.name, column))
     return {name: places for name, places in found.items() if len({table for table, _ in places}) > 1}
 
 def similar_names(
