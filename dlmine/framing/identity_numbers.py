@@ -57,13 +57,15 @@ def _near(text: str, start: int, end: int, words: re.Pattern, before: int = 40) 
     "Whether one of the words stands shortly before, or just after in brackets"
     return bool(words.search(text[max(0, start - before):start]) or words.match(text[end:end + 20].lstrip(" ([,;:-")))
 
+_DENSE = re.compile(r"(?:\d[ ./+A-Za-z-]{0,4}){6,}|[A-Z]{5}\d{4}[A-Z]")   # six digits close together, or the form of a PAN
+
 def find_national_ids(text: str,  # any text
                       trusting: bool = False,  # believe bare digits without a word beside: the caller knows the share that passes
                       ) -> Iterator[Span]:  # in the order of the table of countries; pieces may overlap
     "National identity numbers, by form, check digits and the words around"
-    if sum(map(str.isdigit, text)) < 4: return
-    for number in NATIONAL_IDS:
-        for match in _form(number.form).finditer(text):
+    dense = list(_DENSE.finditer(text))   # only here can a number be; most text is skipped
+    for number, place in ((number, place) for number in NATIONAL_IDS for place in dense):
+        for match in _form(number.form).finditer(text, max(0, place.start() - 8), place.end() + 12):
             written = match[0]
             bare = written.replace(" ", "").isdigit()
             near = _near(text, match.start(), match.end(), _ID_WORDS)

@@ -9,7 +9,7 @@ __all__ = ['KINDS', 'LABELS', 'find_in_text', 'mask', 'PersonalFinding', 'Person
 import re
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..core.chain import Evidence
 from ..core.errors import DataError, nearest
@@ -150,16 +150,15 @@ def _by_text(column: str, counted: list, least: str, regions: tuple) -> dict:
     "{kind: [rows, Counter of rules, Counter of confidences, examples, distinct values]} of the values one by one; the column's name is the word beside"
     found, heading = {}, re.sub(r"[_.]+", " ", column).strip() + ": "
     for value, rows in counted:
-        spans = [span for span in find_in_text(heading + value[:20_000], least, regions) if span.start >= len(heading) and span.kind != "name"]
-        spans += [span for span in find_in_text(value[:20_000], least, regions) if span.kind == "name" and (" " in span.of(value) or len(value) > 40)]
+        spans, long = [span for span in find_in_text(heading + value[:20_000], least, regions) if span.start >= len(heading)], len(value) > 40
+        if not long: spans = [span for span in spans if span.kind != "name"] + [replace(span, start=span.start + len(heading), end=span.end + len(heading)) for span in find_in_text(value, least, regions) if span.kind == "name" and " " in span.of(value)]
         for kind in {span.kind for span in spans}:
             mine, entry = [span for span in spans if span.kind == kind], found.setdefault(kind, [0, Counter(), Counter(), [], 0])
             entry[0] += rows
             entry[1].update({mine[0].detail: rows})
             entry[2].update({max((span.confidence for span in mine), key=CONFIDENCE.index): rows})
             entry[4] += 1
-            shift = 0 if kind == "name" else len(heading)
-            if len(entry[3]) < 3: entry[3].append(mask(value[mine[0].start - shift:mine[0].end - shift], kind))
+            if len(entry[3]) < 3: entry[3].append(mask(value[mine[0].start - len(heading):mine[0].end - len(heading)], kind))
     short = sorted(len(value) for value, _ in counted)[len(counted) // 2] < 40 and least != "possible"
     bare = sum(value.strip().isdigit() for value, _ in counted) > 0.9 * len(counted) and not re.search(r"card|ssn|social|national|identity|tax id", heading, re.I)
     least_share = {"name": 0.1 * short, "address": 0.1 * short, "national_id": 0.5 * bare, "card": 0.5 * bare}   # McDonnell Douglas among makers of planes is no person; some of many plain numbers pass a check
