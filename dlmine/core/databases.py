@@ -264,6 +264,7 @@ def _open_file(url: str, table, query, base: Path, shown: str):
 def _open_postgres(url: str, table, query, base: Path, shown: str):
     "An open PostgreSQL connection: one read-only snapshot, times in UTC"
     import psycopg
+    from psycopg.types.string import TextLoader
     with psycopg.connect(re.sub(r"^postgres(ql)?(\+\w+)?:", "postgresql:", url), connect_timeout=10) as connection:
         connection.isolation_level, connection.read_only = psycopg.IsolationLevel.REPEATABLE_READ, True
         connection.execute("SET TIME ZONE 'UTC'")
@@ -274,6 +275,7 @@ def _open_postgres(url: str, table, query, base: Path, shown: str):
         size = None if query else connection.execute("SELECT pg_total_relation_size(%s::regclass)", [_quoted(table)]).fetchone()[0]
         def stream(sql):
             with connection.cursor(name="dlmine") as cursor:
+                for kind in ("date", "timestamp", "timestamptz"): cursor.adapters.register_loader(kind, TextLoader)   # Python has no infinite moments
                 cursor.itersize = 20_000
                 cursor.execute(sql)
                 yield from _batched(cursor)

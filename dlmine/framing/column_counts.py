@@ -232,7 +232,7 @@ def count_columns(
     return Counts(answer[0], columns, _stamps(plans[stamp], {**of(stamp), **of("stamps")}) if stamp is not None else None), of("extra")
 
 # %% ../../nbs/01_framing/43_column_counts.ipynb #ac4b76f7
-_COUNTABLE = re.compile(r"(?i)int|serial|numeric|decimal|real|double|float|char|text|date|time|^$|string|clob|number")
+_COUNTABLE = re.compile(r"(?i)^$|^((small|big|tiny|medium|huge|u)*int(eger|\d+)?\b|serial|numeric|decimal|real|double|float|n?(var|bp)?char|text|date|time|string|clob|number)(?!.*(\[|range))")
 _FLOATING = re.compile(r"(?i)^(real|double precision|float\d?)$")
 
 def count_in_database(
@@ -243,11 +243,11 @@ def count_in_database(
     "Counts all columns with one statement that the database answers"
     wanted = {}
     for name, kind in database.columns:
-        column, is_text = _name(name) if database.dialect != "mysql" else f"`{name}`", bool(re.search(r"(?i)char|text|^$|clob|string", kind))
+        column, is_text = _name(name) if database.dialect != "mysql" else f"`{name}`", bool(re.search(r"(?i)^$|char|text|clob|string", kind)) and "[" not in kind
         wanted[name, "present"] = f"sum(CASE WHEN {column} IS NULL{f' OR trim({column}) IN ({NONE})' if is_text else ''} THEN 0 ELSE 1 END)"
         floating = database.dialect == "postgresql" and _FLOATING.match(kind)
         filtered = f" FILTER (WHERE {column} NOT IN ('NaN', 'Infinity', '-Infinity'))" if floating else ""
-        if _COUNTABLE.search(kind) and not (database.dialect == "postgresql" and re.search(r"\[\]|interval|tsvector", kind)):
+        if database.dialect == "sqlite" or _COUNTABLE.search(kind):
             value = f"CASE WHEN {column} IN (9e999, -9e999, {NONE}) THEN NULL ELSE {column} END" if database.dialect == "sqlite" else column
             if not re.search(r"(?i)date|time", kind): wanted |= {(name, "minimum"): f"min({value}){filtered}", (name, "maximum"): f"max({value}){filtered}"}
         if floating: wanted |= {(name, "infinite"): f"sum(CASE WHEN {column} IN ('Infinity', '-Infinity') THEN 1 ELSE 0 END)", (name, "nan"): f"sum(CASE WHEN {column} = 'NaN' THEN 1 ELSE 0 END)"}
