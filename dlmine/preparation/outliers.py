@@ -34,7 +34,7 @@ def robust_z(values: np.ndarray,  # float64 (n,), NaN where missing
     ruler = np.median(distance) / 0.6744897501960817
     if ruler == 0: ruler = distance.mean() * 1.2533141373155003
     with np.errstate(over="ignore", invalid="ignore"): moved = values / size - middle
-    return np.where(moved == 0, 0.0, moved) if ruler == 0 else moved / ruler
+    with np.errstate(over="ignore", invalid="ignore"): return np.where(moved == 0, 0.0, moved) if ruler == 0 else moved / ruler
 
 # %% ../../nbs/02_preparation/12_outliers.ipynb #0055ef7b
 def quartile_fences(values: np.ndarray,  # float64 (n,), NaN where missing; infinite values do not count
