@@ -154,7 +154,7 @@ def scan_request(name: str, scan, card: Card, settings=None) -> AccessRequest:
     settings = settings or load_settings()
     def add(request, actor):
         check_scan(request, card, settings)
-        return request.replace(scan=scan.figures, suggestions=minimise(card, request.columns, scan))
+        return request.replace(scan={**scan.figures, "by": actor.name}, suggestions=minimise(card, request.columns, scan))
     return _step(name, settings, "scanned", add)
 
 def sign_request(name: str, settings=None, reason: str = "") -> AccessRequest:

@@ -152,7 +152,7 @@ def propose_request(card: Card,  # the use case
     where, now = known[source] if source else card.sources[0], datetime.datetime.now(datetime.timezone.utc)
     answers = {"purpose": card.purpose, **answers, "expires": _utc(answers.get("expires"))}
     return AccessRequest(id=f"{card.name[:50]}-{where.name[:15]}-{secrets.token_hex(3)}".replace(" ", "_"), use_case=card.name, card_purpose=card.purpose, source=where.name, location=hide_password(where.location), columns=asked, departments=departments,
-                         requester=requester.name, requester_role=requester.role, created=now, scan=scan.figures if scan else None, suggestions=minimise(card, asked, scan, names), **answers)
+                         requester=requester.name, requester_role=requester.role, created=now, scan={**scan.figures, "by": requester.name} if scan else None, suggestions=minimise(card, asked, scan, names), **answers)
 
 # %% ../../nbs/01_framing/56_access_request.ipynb #020a718b
 def request_problems(request: AccessRequest,  # a request
@@ -224,7 +224,7 @@ def request_rows(request: AccessRequest,  # a request
     said = {one.department: one for one in request.sign_offs}
     signed = [f"{name}: {one.decision} by {one.by} on {one.at:%Y-%m-%d %H:%M} UTC{f' ({one.reason})' if one.reason else ''}" if (one := said.get(name)) else f"{name}: missing" for name in dict.fromkeys((*request.departments, *said))]
     personal = [f"{LABELS[one['kind']]} in {one['column']} ({one['share']:.0%} of rows, {one['confidence']})" for one in (request.scan or {}).get("findings", ()) if one["column"] in request.columns]
-    scanned = f"{request.scan['rows_scanned']:,} of {request.scan['rows']:,} rows scanned: " if request.scan else ""
+    scanned = f"{request.scan['rows_scanned']:,} of {request.scan['rows']:,} rows scanned{' by ' + by if (by := request.scan.get('by')) else ''}: " if request.scan else ""
     return [("request", request.id), ("state", request.state_at(now) + (f" ({request.reason})" if request.reason else "")), ("use case", request.use_case), ("source", f"{request.source} ({request.location})"), ("asked by", f"{request.requester} ({request.requester_role})"), ("purpose", request.purpose),
             ("columns", f"{len(request.columns)}: {', '.join(request.columns)}"), ("personal data", scanned + ("; ".join(personal) or "none found") if request.scan else "not scanned yet"), ("could be left out", "; ".join(f"{column}: {why}" for column, why in request.suggestions if column in request.columns) or "nothing"),
             ("lawful basis", f"{request.lawful_basis or 'missing'}{f', {BASES[request.lawful_basis]}' if request.lawful_basis in BASES else ''}"), ("condition", f"{request.condition}, {CONDITIONS[request.condition]}" if request.condition in CONDITIONS else request.condition or "–"),
