@@ -63,6 +63,7 @@ def past_svg(past: Past,  # the past of one row
     bottom = TOP + HEIGHT
     parts = [f'<rect x="{across(-window):.1f}" y="{TOP}" width="{across(0) - across(-window):.1f}" height="{HEIGHT}" fill="{BLUE}" fill-opacity=".08"/>', f'<path d="M{LEFT} {bottom}H{WIDTH - 10}" stroke="currentColor" stroke-opacity=".5"/>']
     parts += [f'<text x="{LEFT - 6}" y="{at + 4:.1f}" text-anchor="end" fill="currentColor">{html.escape(said)}</text>' for at, said in ticks]
+    if ticks: parts.append(f'<text x="4" y="{TOP - 12}" fill="currentColor">{html.escape(past.feature.spec.value)}</text>')
     for number, at in zip(shown, y): parts.append(_mark(past.states[number], float(across(place[number])), float(at), float(across(past.known[number]))))
     parts.append(f'<path d="M{across(0):.1f} {TOP - 8}V{bottom}" stroke="currentColor" stroke-width="2"/><text x="{across(0):.1f}" y="{TOP - 12}" text-anchor="middle" fill="currentColor">prediction</text>')
     for hour in (-window, -window / 2, 0, 0.3 * window): parts.append(f'<text x="{across(hour):.1f}" y="{bottom + 16}" text-anchor="middle" fill="currentColor">{hour:+.3g}</text>' if hour else f'<text x="{across(0):.1f}" y="{bottom + 16}" text-anchor="middle" fill="currentColor">0</text>')
@@ -119,18 +120,20 @@ def _build(lens):
     feature = w.Dropdown(options=list(lens.pasts.features), value=lens.feature, description="feature", style=style, layout=wide)
     place = w.IntSlider(value=lens._nearest(), min=0, max=len(lens.rows) - 1, description="in time", readout=False, style=style, layout=wide)
     row = w.BoundedIntText(value=lens.row, min=0, max=lens.pasts.table.num_rows - 1, description="row", style=style, layout=wide)
-    who, why = (w.Text(description=name, placeholder=hint, style=style, layout=wide) for name, hint in (("who", "your name"), ("why", "the reason")))
+    who, why = (w.Text(description=name, placeholder=hint, continuous_update=False, style=style, layout=wide) for name, hint in (("who", "your name"), ("why", "the reason")))
+    following = w.Button(description="Next feature", tooltip="Look at the next feature", layout=w.Layout(width="auto"))
     accept, overrule = w.Button(description="Accept", tooltip="Accept the verdict on this feature"), w.Button(description="Overrule", tooltip="Overrule the verdict; says who and why")
     words, picture = w.HTML(), w.HTML(layout=w.Layout(flex="1 1 420px", max_width=f"{WIDTH + 20}px"))
-    for control, name in ((feature, "feature"), (place, "place"), (row, "row"), (who, "who"), (why, "why"), (accept, "accept"), (overrule, "overrule"), (words, "words"), (picture, "picture")): control.add_class(f"dlmine-lens-{name}")
+    for control, name in ((feature, "feature"), (place, "place"), (row, "row"), (who, "who"), (why, "why"), (accept, "accept"), (overrule, "overrule"), (following, "next"), (words, "words"), (picture, "picture")): control.add_class(f"dlmine-lens-{name}")
     feature.observe(lambda change: lens._moved(feature=change["new"]), "value")
     place.observe(lambda change: lens._moved(row=int(lens.rows[change["new"]])), "value")
     row.observe(lambda change: lens._moved(row=int(change["new"])), "value")
+    following.on_click(lambda _: lens._moved(feature=list(lens.pasts.features)[(list(lens.pasts.features).index(lens.feature) + 1) % len(lens.pasts.features)]))
     accept.on_click(lambda _: lens._decided("accepted", who.value, why.value))
     overrule.on_click(lambda _: lens._decided("overruled", who.value, why.value))
     lens._controls = (feature, place, row, who, why, words, picture)
     _show(lens)
-    left = w.VBox([feature, place, row, words, who, why, w.HBox([accept, overrule])], layout=w.Layout(flex="0 1 400px", min_width="340px"))
+    left = w.VBox([w.HBox([feature, following]), place, row, words, who, why, w.HBox([accept, overrule])], layout=w.Layout(flex="0 1 400px", min_width="340px"))
     return w.HBox([left, picture], layout=w.Layout(flex_flow="row wrap", align_items="flex-start"))
 
 # %% ../../nbs/02_preparation/93_leakage_lens.ipynb #c0aaaed7
