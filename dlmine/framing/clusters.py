@@ -146,6 +146,7 @@ def find_clusters(matrix: np.ndarray,  # (n, p) points: encoded columns, or an e
                   representation: str = "raw columns",  # what the points are, for the sentences
                   outcomes: dict | None = None,  # name → (n,) numbers, told with each cluster
                   exclude: tuple = (),  # columns of the table that the words leave out
+                  more: tuple = (),  # further `Condition`s of the rows, for the words
                   sample: int = 4000,  # rows to measure on; all rows are assigned
                   resamples: int = 10,  # bootstrap samples
                   seed: int = 0,
@@ -160,7 +161,7 @@ def find_clusters(matrix: np.ndarray,  # (n, p) points: encoded columns, or an e
     passing = [one for one in judged if one[0].passes or clusters is not None]
     best = max(passing, key=lambda one: one[0].silhouette - one[0].noise) if passing else None
     labels = _ordered(best[1].predict(points)) if best else np.full(len(points), -1)
-    told = describe_groups(table, labels, outcomes=outcomes, exclude=exclude, names={label: f"cluster {label + 1}" for label in range(int(labels.max()) + 1)}) if best and table is not None else ()
+    told = describe_groups(table, labels, outcomes=outcomes, exclude=exclude, more=more, names={label: f"cluster {label + 1}" for label in range(int(labels.max()) + 1)}) if best and table is not None else ()
     shown = rows if len(rows) <= 300 else np.sort(np.random.default_rng(seed).choice(rows, 300, replace=False))
     flat = points if points.shape[1] > 1 else np.column_stack([points, np.zeros(len(points))])
     return Clusters(labels, best[0].clusters if best else 0, tuple(one[0] for one in judged), representation, told, flat[shown, :2], labels[shown], clusters is not None)

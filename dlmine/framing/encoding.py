@@ -16,15 +16,18 @@ from .kinds import describe_kinds
 from .values import to_booleans, to_levels, to_moments, to_numbers
 
 # %% ../../nbs/01_framing/70_encoding.ipynb #2ed4bbcf
-def _numbers(values: np.ndarray, name: str) -> tuple:
-    "((n, 1 or 2) float64, names): a cut, centred column, and whether it is missing"
+def _numbers(values: np.ndarray, name: str, cut: bool = True) -> tuple:
+    "((n, 1 or 2) float64, names): a centred column, and whether it is missing; tails are cut, or else squeezed by an inverse hyperbolic sine"
     known = np.isfinite(values)
     if not known.any(): return np.empty((len(values), 0)), []
-    low, high = np.quantile(values[known], (0.005, 0.995))
+    low, high = np.quantile(values[known], (0.005, 0.995)) if cut else (-np.inf, np.inf)
     if low == high: low, high = values[known].min(), values[known].max()
     filled = np.where(known, np.clip(values, low, high), np.nan)
     middle = np.median(filled[known])
     centred = np.where(known, filled / 2 - middle / 2, 0.0)  # halves: the difference of huge values stays finite
+    if not cut:
+        ordinary = np.quantile(np.abs(centred[known]), 0.5) or np.abs(centred).max()
+        with np.errstate(over="ignore"): centred = np.arcsinh(np.clip(centred / max(ordinary, 1e-300), -1e300, 1e300))
     columns, names = [centred / max(np.abs(centred).max(), 1e-300)], [name]
     if 0.01 < 1 - known.mean() < 0.99: columns.append((~known).astype(float)); names.append(f"{name} missing")
     return np.column_stack(columns), names
@@ -98,6 +101,7 @@ def encode_rows(table: pa.Table,  # any table
                 kinds: dict | None = None,  # column → kind, where the recognised kind is wrong
                 levels: int = 20,  # levels of a category that stay apart
                 words: int = 200,  # words of a text column
+                cut: bool = True,  # bring extreme numbers in; False where they are what is looked for
                 ) -> EncodedRows:
     "Every column with something to say, as numbers of total variance one. A table without any is a `DataError`."
     blocks, names, sources, left_out, kinds = [], [], [], {}, kinds or {}
@@ -106,16 +110,17 @@ def encode_rows(table: pa.Table,  # any table
         if name in exclude: left_out[name] = "excluded"; continue
         if kind in ("constant", "identifier"): left_out[name] = ("always missing" if not column.distinct else "never varies") if kind == "constant" else "names the row"; continue
         if column.copy_of and column.copy_of not in exclude: left_out[name] = f"repeats {column.copy_of!r}"; continue
-        block, said = _encode(table[name], name, kind, levels, words)
+        block, said = _encode(table[name], name, kind, levels, words, cut)
         spread = float(np.sqrt(block.var(axis=0).sum())) if block.size else 0.0
         if not spread > 0: left_out[name] = "says nothing"; continue
-        blocks.append(np.clip((block - block.mean(axis=0)) / spread, -REACH, REACH).astype(np.float32)); names += said; sources += [name] * len(said)
+        reach = REACH if cut else 1e6
+        blocks.append(np.clip((block - block.mean(axis=0)) / spread, -reach, reach).astype(np.float32)); names += said; sources += [name] * len(said)
     if not blocks: raise DataError(f"No column of the table says anything: {listed([f'{name} ({why})' for name, why in left_out.items()])}. Give a table with columns that vary.")
     return EncodedRows(np.hstack(blocks), tuple(names), tuple(sources), left_out)
 
-def _encode(column, name: str, kind: str, levels: int, words: int) -> tuple:
+def _encode(column, name: str, kind: str, levels: int, words: int, cut: bool) -> tuple:
     "((n, k), names) of one column"
-    if kind == "numeric": return _numbers(to_numbers(column, name=name), name)
+    if kind == "numeric": return _numbers(to_numbers(column, name=name), name, cut)
     if kind == "boolean": return _numbers(to_booleans(column), name)
     if kind == "datetime": return _moments(column, name)
     return _words(column, name, words) if kind == "text" else _levels(column, name, levels)

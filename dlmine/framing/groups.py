@@ -166,13 +166,15 @@ def describe_groups(table: pa.Table,  # n rows with the columns that a reader kn
                     kinds: dict | None = None,  # column → kind
                     traits: int = 3,  # traits a group, at most
                     conditions: int = 3,  # conditions of a rule, at most
-                    sample: int = 20_000,  # rows that traits and rules are looked for in
+                    more: tuple = (),  # further `Condition`s of all rows, such as the items of a basket
+                    sample: int = 20_000,  # rows that traits and rules are looked for in; fewer where there are many columns
                     ) -> tuple:  # a GroupDescription for each group, the largest first
     "Each group of rows in words"
     labels = np.asarray(labels)
     if len(labels) != table.num_rows: raise DataError(f"There are {table.num_rows:,} rows and {len(labels):,} labels of groups. Give one label a row.")
+    sample = min(sample, max(500, int(4e7 / (20 * table.num_columns + len(more) + 1))))
     rows = np.arange(len(labels)) if len(labels) <= sample else np.sort(np.random.default_rng(0).choice(len(labels), sample, replace=False))
-    found = find_conditions(table.take(pa.array(rows)), exclude, kinds)
+    found = find_conditions(table.take(pa.array(rows)), exclude, kinds) + [Condition(one.column, one.words, one.holds[rows]) for one in more]
     holds = np.stack([one.holds for one in found]) if found else np.zeros((0, len(rows)), bool)
     described = []
     for label in np.unique(labels[labels >= 0]):
