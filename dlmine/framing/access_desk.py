@@ -26,7 +26,7 @@ def column_note(column: str,  # a column of the source
     "What stands beside a column's box"
     said = [f"<b>{escape(LABELS[one.kind])}</b> in {one.share:.0%} of rows ({one.confidence}{', ' + escape(one.examples[0]) if one.examples else ''})" for one in (scan.of(column) if scan else ())]
     if column in suggestions: said.append(f"<i>could be left out: {escape(suggestions[column])}</i>")
-    return f'<span style="line-height:1.3">{"; ".join(said)}</span>'
+    return f'<div style="line-height:1.35;padding:2px 0">{"; ".join(said)}</div>'
 
 def standing(request: AccessRequest,  # a request
              departments: tuple,  # those of the settings
@@ -36,7 +36,7 @@ def standing(request: AccessRequest,  # a request
     state = request.state_at(now)
     if state == "draft":
         problems = request_problems(request, now)
-        return "<p>Ready to hand in.</p>" if not problems else "<p>Before it can be handed in:</p><ul>" + "".join(f"<li>{escape(said)}</li>" for said in problems) + "</ul>"
+        return "<p>Ready to hand in.</p>" if not problems else '<p>Before it can be handed in:</p><ul style="line-height:1.35">' + "".join(f"<li>{escape(said)}</li>" for said in problems) + "</ul>"
     missing = request.missing(departments)
     if state == "submitted": return f"<p><b>Missing: {escape(', '.join(missing))}.</b>{'' if request.scan else ' Nobody signs unseen: a department scans it first.'}</p>"
     if state == "approved" and missing: return f"<p><b>Approved, but the settings name {escape(', '.join(missing))} since: not valid until they sign.</b></p>"
@@ -134,13 +134,13 @@ def make_desk(desk: AccessDesk):
                             "reason": widgets.Text(description="Reason", placeholder="for a refusal or a withdrawal", continuous_update=False, **common), "try": widgets.Text(description="Try a text", placeholder="what would the scan find?", **common)}
     for name, field in fields.items(): field.add_class(f"dlmine-access-{name}")
     desk.boxes = {name: widgets.Checkbox(description=name, indent=False, layout=widgets.Layout(width="200px", flex="0 0 auto")) for name in desk.names}
-    desk.notes = {name: widgets.HTML() for name in desk.names}
+    desk.notes = {name: widgets.HTML(layout=widgets.Layout(height="auto", flex="1 1 auto")) for name in desk.names}
     desk.buttons = {verb: widgets.Button(description=label, layout=widgets.Layout(width="auto")) for verb, label, _ in _STEPS} | {"drop": widgets.Button(description="Leave out what is not needed", layout=widgets.Layout(width="auto"))}
     for name, button in desk.buttons.items(): button.add_class(f"dlmine-access-{name}")
     desk.places = {name: widgets.HTML() for name in ("actor", "standing", "message", "record", "tried")}
     for name, place in desk.places.items(): place.add_class(f"dlmine-access-{name}")
     _connect(desk)
-    columns = widgets.VBox([widgets.HBox([box, desk.notes[name]]) for name, box in desk.boxes.items()], layout=widgets.Layout(max_height="320px", overflow="auto", border="1px solid #8886", padding="4px"))
+    columns = widgets.VBox([widgets.HBox([box, desk.notes[name]], layout=widgets.Layout(flex="0 0 auto", overflow="visible")) for name, box in desk.boxes.items()], layout=widgets.Layout(max_height="320px", overflow="auto", border="1px solid #8886", padding="4px"))
     left = [desk.places["actor"], *(fields[name] for name in ("purpose", "lawful_basis", "condition", "expires")), widgets.HTML("<b>Columns</b>"), columns, desk.buttons["drop"], desk.places["standing"], fields["reason"],
             widgets.HBox([desk.buttons[verb] for verb, _, _ in _STEPS], layout=widgets.Layout(flex_flow="row wrap")), desk.places["message"], fields["try"], desk.places["tried"]]
     show_desk(desk)

@@ -161,7 +161,7 @@ def request_problems(request: AccessRequest,  # a request
     "What a department would send back"
     found = []
     if len(request.purpose.split()) < 2: found.append("purpose: says too little. Write in a sentence what the columns are for.")
-    if request.lawful_basis not in BASES: found.append(f"lawful_basis: {request.lawful_basis!r} is none. {nearest(request.lawful_basis, BASES)} Possible: {', '.join(BASES)}.".replace("  ", " "))
+    if request.lawful_basis not in BASES: found.append(f"lawful_basis: {f'{request.lawful_basis!r} is none' if request.lawful_basis else 'is missing'}. {nearest(request.lawful_basis, BASES)} Possible: {', '.join(BASES)}.".replace("  ", " "))
     personal = [one["column"] for one in (request.scan or {}).get("findings", ()) if one["column"] in request.columns]
     if personal and request.lawful_basis == "no personal data": found.append(f"lawful_basis: the scan found personal data in {listed(dict.fromkeys(personal))}. Name a ground of art. 6, or leave these columns out.")
     if request.condition and request.condition not in CONDITIONS: found.append(f"condition: {request.condition!r} is none. {nearest(request.condition, CONDITIONS)} Possible: {', '.join(CONDITIONS)}.".replace("  ", " "))
