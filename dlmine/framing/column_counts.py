@@ -105,17 +105,19 @@ def _inner(plan: Plan, place: int) -> list[str]:
     "What is computed once for each value of a column"
     column = _name(plan.name)
     if plan.way not in ("number_text", "date_text", "text"): return [f"{column} AS v{place}"]
-    value = f"CASE WHEN trim({column}::VARCHAR) IN ({NONE}) THEN NULL ELSE trim({column}::VARCHAR) END"
-    return [f"{value} AS v{place}"] + ([f"try_cast({value} AS DOUBLE) AS n{place}"] if plan.way == "number_text" else [])
+    none = f"length({column}) < 9 AND trim({column}::VARCHAR) IN ({NONE})"  # none of these is long: most values need no trimming
+    if plan.way != "number_text": return [f"CASE WHEN {none} THEN NULL ELSE trim({column}::VARCHAR) END AS v{place}"]
+    number = f"try_cast({column}::VARCHAR AS DOUBLE)"
+    return [f"CASE WHEN isnan({number}) THEN NULL ELSE {number} END AS n{place}", f"CASE WHEN {number} IS NULL AND NOT ({none}) THEN trim({column}::VARCHAR) END AS v{place}"]
 
 def _outer(plan: Plan, place: int) -> dict[str, str]:
     "The aggregates of a column"
     v, n = f"v{place}", f"n{place}"
     numbers = lambda c: {"infinite": f"count_if(isinf({c}))", "minimum": f"min({c}) FILTER (isfinite({c}))", "maximum": f"max({c}) FILTER (isfinite({c}))"}
-    if plan.way == "number_text": return {"present": f"count({v})", "read": f"count({n})", "odd": f"min({v}) FILTER ({n} IS NULL)", **numbers(n)}
+    if plan.way == "number_text": return {"present": f"count({n}) + count({v})", "read": f"count({n})", "odd": f"min({v})", **numbers(n)}
     if plan.way == "float": return {"present": f"count({v}) FILTER (NOT isnan({v}::DOUBLE))", **numbers(f"{v}::DOUBLE")}
     if plan.way == "date_text":
-        fits = {form: f"regexp_matches({v}, {_literal(DATE_FORMS[form][0])})" for form in plan.forms}
+        fits = {form: f"({v} LIKE '____-__-__' OR {v} LIKE '____-__-__ %' OR {v} LIKE '____-__-__T%' OR regexp_matches({v}, {_literal(DATE_FORMS[form][0])}))" if form == "YYYY-MM-DD" else f"regexp_matches({v}, {_literal(DATE_FORMS[form][0])})" for form in plan.forms}
         return {"present": f"count({v})", **{f"form:{form}": f"count_if({fit})" for form, fit in fits.items()}, "odd": f"min({v}) FILTER (NOT ({' OR '.join(fits.values())}))", "minimum": f"min({v})", "maximum": f"max({v})"}
     if plan.way == "other": return {"present": f"count({v})"}
     return {"present": f"count({v})", "minimum": f"min({v})", "maximum": f"max({v})"}
@@ -127,8 +129,7 @@ def _moments(plan: Plan, place: int, is_zoned: bool) -> tuple[str, str]:
     if plan.way == "date_text":
         formats = [day + time for form in plan.forms for day in DATE_FORMS[form][1] for time in _TIMES]
         other = f", try_strptime({v}, [{', '.join(_literal(form) for form in formats)}])" if formats else ""
-        zone = f"regexp_matches({v}, {_literal(_ZONE)})"
-        return f"CASE WHEN {zone} THEN try_cast({v} AS TIMESTAMPTZ) END", f"CASE WHEN {zone} THEN NULL ELSE coalesce(try_cast({v} AS TIMESTAMP){other}) END"
+        return f"CASE WHEN zone <> '' THEN try_cast({v} AS TIMESTAMPTZ) END", f"CASE WHEN zone = '' THEN coalesce(try_cast({v} AS TIMESTAMP){other}) END"
     if plan.way == "number_text" or plan.kind in ("integer", "number"):
         number = f"n{place}" if plan.way == "number_text" else f"{v}::DOUBLE"
         scale = f"CASE WHEN abs({number}) < 1e11 THEN 1 WHEN abs({number}) < 1e14 THEN 1e3 WHEN abs({number}) < 1e17 THEN 1e6 ELSE 1e9 END"
@@ -146,9 +147,10 @@ def _stamp_aggregates(plan: Plan, place: int, is_zoned: bool, as_of: datetime.da
         outside |= {f"{sort}:count": f"count({sort})", f"{sort}:earliest": f"epoch_us(min({sort}) FILTER (isfinite({sort})))", f"{sort}:newest": f"epoch_us(max({sort}) FILTER ({sort} <= {limits[sort]} AND isfinite({sort})))", f"{sort}:future": f"count_if({sort} > {limits[sort]})"}
     v = f"v{place}"
     outside |= {"unread": f"count({v}) - count(zoned) - count(plain)", "unread_example": f"min({v}::VARCHAR) FILTER (zoned IS NULL AND plain IS NULL)"}
+    if plan.way == "number_text": outside["unread"] = f"count(n{place}) + count({v}) - count(zoned)"
     if plan.way == "date_text":
-        outside["offsets"] = f"list(DISTINCT regexp_extract({v}, {_literal(_ZONE)}, 1)) FILTER (zoned IS NOT NULL)"
-        for sort, pattern in _ABOVE.items(): outside[f"above:{sort}"] = f"count_if(regexp_matches({v}, {_literal(pattern)}))"
+        outside["offsets"] = "list(DISTINCT zone) FILTER (zoned IS NOT NULL)"
+        for sort, pattern in _ABOVE.items() if {"MM/DD/YYYY", "DD/MM/YYYY"} & set(plan.forms) else (): outside[f"above:{sort}"] = f"count_if(regexp_matches({v}, {_literal(pattern)}))"
     return inside, outside
 
 # %% ../../nbs/01_framing/43_column_counts.ipynb #5128e90c
@@ -197,7 +199,7 @@ def _stamps(plan: Plan, values: dict) -> Stamps:
     spans = [Span(values[f"{sort}:count"], _moment(values[f"{sort}:earliest"], sort == "zoned"), _moment(values[f"{sort}:newest"], sort == "zoned"), values[f"{sort}:future"] or 0) for sort in ("zoned", "plain")]
     forms = tuple((form, values.get(f"form:{form}", 0)) for form in plan.forms)
     slashed = any(count for form, count in forms if form in ("MM/DD/YYYY", "DD/MM/YYYY"))
-    ambiguous = slashed and bool(values["above:first"]) == bool(values["above:second"])
+    ambiguous = slashed and bool(values.get("above:first")) == bool(values.get("above:second"))
     return Stamps(plan.name, *spans, values["unread"] or 0, values["unread_example"], tuple(sorted(values.get("offsets") or ())), forms, ambiguous)
 
 # %% ../../nbs/01_framing/43_column_counts.ipynb #2a7b59b6
@@ -220,7 +222,8 @@ def count_columns(
         as_of = as_of or datetime.datetime.now(datetime.timezone.utc)
         more, aggregates = _stamp_aggregates(plans[stamp], stamp, is_zoned, as_of, zone)
         # moments are read from the values, which a level below has trimmed
-        level = f"SELECT *, {', '.join(more)} FROM (SELECT {', '.join(inside)} FROM {relation})"
+        zone_text = f", coalesce(regexp_extract(v{stamp}, {_literal(_ZONE)}, 1), '') AS zone" if plans[stamp].way == "date_text" else ""
+        level = f"SELECT *, {', '.join(more)} FROM (SELECT *{zone_text} FROM (SELECT {', '.join(inside)} FROM {relation}))"
         wanted |= {("stamps", key): sql for key, sql in aggregates.items()}
     else: level = f"SELECT {', '.join(inside)} FROM {relation}"
     connection.execute("SET TimeZone = 'UTC'")
