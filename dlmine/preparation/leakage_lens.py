@@ -121,7 +121,7 @@ def _build(lens):
     place = w.IntSlider(value=lens._nearest(), min=0, max=len(lens.rows) - 1, description="in time", readout=False, style=style, layout=wide)
     row = w.BoundedIntText(value=lens.row, min=0, max=lens.pasts.table.num_rows - 1, description="row", style=style, layout=wide)
     who, why = (w.Text(description=name, placeholder=hint, continuous_update=False, style=style, layout=wide) for name, hint in (("who", "your name"), ("why", "the reason")))
-    following = w.Button(description="Next feature", tooltip="Look at the next feature", layout=w.Layout(width="auto"))
+    following = w.Button(description="Next feature", tooltip="Look at the next feature", layout=w.Layout(width="auto", min_width="112px"))
     accept, overrule = w.Button(description="Accept", tooltip="Accept the verdict on this feature"), w.Button(description="Overrule", tooltip="Overrule the verdict; says who and why")
     words, picture = w.HTML(), w.HTML(layout=w.Layout(flex="1 1 420px", max_width=f"{WIDTH + 20}px"))
     for control, name in ((feature, "feature"), (place, "place"), (row, "row"), (who, "who"), (why, "why"), (accept, "accept"), (overrule, "overrule"), (following, "next"), (words, "words"), (picture, "picture")): control.add_class(f"dlmine-lens-{name}")
