@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from ..core.errors import listed
 from .joins import count_join
-from .links import Link
+from .links import Link, is_key_name
 from .schema_profile import ColumnProfile, TableProfile, quoted
 from .spellings import form_class
 from .units import guess_units
@@ -104,6 +104,9 @@ def check_table(
     if not profile.rows: return [Mismatch("values", "warning", (profile.name,), f"{profile.name} has no rows.", "Was it exported before it was filled?")]
     found = [m for column in profile.columns for m in (*check_forms(profile.name, column), *check_values(connection, profile.name, column))]
     if profile.duplicates: found.append(Mismatch("keys", "fault", (f"{profile.name}.{', '.join(profile.declared)}",), f"The key of {profile.name} ({', '.join(profile.declared)}) repeats in {profile.duplicates:,} rows.", "Keep one row for each key, or add a column to the key.", {"duplicates": profile.duplicates}))
+    for column in profile.columns:
+        if is_key_name(column.name) and not column.nulls and column.kind in ("text", "number") and 0.95 * profile.rows <= column.distinct < profile.rows and profile.rows >= 20 and (column.name,) != profile.declared:
+            found.append(Mismatch("keys", "warning", (f"{profile.name}.{column.name}",), f"{profile.name}.{column.name} looks like a key, but {profile.rows - column.distinct:,} rows repeat an earlier value.", "Remove the duplicates, or find out what tells these rows apart.", {"duplicates": profile.rows - column.distinct}))
     return found
 
 # %% ../../nbs/01_framing/66_schema_checks.ipynb #d8087d65
@@ -124,6 +127,7 @@ def check_link(
         found.append(Mismatch("keys", "fault" if share >= 0.01 else "warning", where, what, "Complete the table that is pointed to, or keep these rows and mark them; an inner join drops them.", facts.figures, facts.examples_left))
     back = facts.unmatched_right - facts.missing_right
     if facts.cardinality == "1:1" and back: found.append(Mismatch("keys", "fault" if back >= 0.01 * facts.right_rows else "warning", where[::-1], f"{facts.unmatched_right_keys:,} of {facts.right_keys:,} values of {where[1]} are not in {where[0]} ({back / facts.right_rows:.2%} of its rows).", "Both sides name the same things once; ask why some are missing.", facts.figures, facts.examples_right))
+    if facts.repeated_left and facts.cardinality == "n:1" and facts.left_keys >= 0.9 * facts.left_rows > 0 and link.similarity == 1: found.append(Mismatch("cardinality", "fault", where, f"{facts.repeated_left:,} keys of {where[0]} repeat, though nearly all are single: the join with {facts.right} is n:1 where 1:1 was to be expected.", "Remove the duplicates, or find out what tells these rows apart.", facts.figures, facts.repeats_left))
     if facts.repeated_right: found.append(Mismatch("cardinality", "fault" if facts.factor > 1.01 else "warning", where, f"{facts.repeated_right:,} keys of {where[1]} repeat: the join is {facts.cardinality} and gives {facts.factor:,.4g} rows for each that has a partner.", "Remove the duplicates, or aggregate before joining.", facts.figures, facts.repeats_right))
     if len(facts.keys) > 1:
         less = count_join(connection, facts.left, facts.right, facts.keys[:1])

@@ -166,8 +166,8 @@ def _batches(data, base, size: int, settings) -> Iterator:
     path = Path(base or ".") / str(data) if isinstance(data, (str, Path)) and not is_address(str(data)) else None
     if path is not None and path.suffix in (".parquet", ".pq") and path.is_file():
         import pyarrow as pa
-        file = parquet.ParquetFile(path)
         try:
+            file = parquet.ParquetFile(path)
             for batch in file.iter_batches(batch_size=size): yield pa.Table.from_batches([batch])
         except (pa.ArrowException, OSError) as error: raise DataError(f"{path} cannot be read to its end: {' '.join(str(error).split())[:200]}. Nothing was written; get the file again and rerun.") from error
         return
