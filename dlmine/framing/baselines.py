@@ -16,7 +16,7 @@ from ..core.errors import DataError
 from ..core.evidence import Evidence
 from ..core.view import table_html
 from .lists import ORDER, list_figures, money_at, resample_lists
-from .naive import naive_predictions
+from .naive import ONE_DRAW, naive_predictions
 from ..measures.intervals import Interval, cluster_codes, draw_counts, interval_of, replicates
 from ..measures.metrics import METRICS, Metric
 from ..measures.ranking import check_arrays, check_binary
@@ -228,6 +228,7 @@ def with_differences(subject: str, lines: list, judge: Judge, notes: tuple, toda
     able = [line for line in lines if line.drawn is not None and np.isfinite(line.intervals[judge.deciding].value) and line.role != "model"]
     if today is None and able:
         rules = [line for line in able if line.role == "rule"]
+        able = [line for line in able if line.note != ONE_DRAW] or able      # luck is no bar
         today = (rules or [max(able, key=lambda line: judge.sign * line.intervals[judge.deciding].value)])[0].name
     if not today: return Baselines(subject, tuple(lines), lines[0].name if lines else "", judge, notes)
     base, done = next(line for line in lines if line.name == today), []

@@ -174,6 +174,8 @@ def test_one_class_in_test_short_tables_and_no_money(tmp_path):
     columns = draw(90, days=9)
     card = card_of(tmp_path, columns, DAILY.replace("capacity: 4", "capacity: 1000").replace(", cost_matrix: {true_positive: 10, false_positive: -3, false_negative: -1, true_negative: 0.5}", ""))
     data = load_data(card)
+    blind = measure_baselines(data, card.replace(kpi={"capacity": 3}), resamples=50, seed=7)
+    assert blind.today == "the same for all"       # never a lucky draw
     found = measure_baselines(data, card, resamples=50)
     assert found.judge.deciding == "precision_at_k" and "money" not in found.measures and "no cost matrix" in " ".join(found.notes)
     assert found.line("rule in use").intervals["recall_at_k"].value == 1       # more places than rows: all are acted on

@@ -50,6 +50,7 @@ def test_traditional_suffices_where_deep_adds_nothing_and_the_margin_says_how_fa
     board = fair_leaderboard(card_of(), data, features, deep=oracle(2.0), **FAST)
     assert board.suffices is True and board.verdict.startswith("Traditional suffices") and board.traditional in ("linear", "boosting")
     assert board.margin == pytest.approx(-board.deep.result.difference.lower) and f"{board.margin:.4f}" in board.verdict
+    assert board.chosen == board.traditional and len(board.models[board.chosen].predict(features["test"])) == 900
     assert board.deep.bytes == 1234 and board.deep.result.fit_seconds + board.deep.result.predict_seconds == pytest.approx(board.deep.result.seconds)
     best = max((one for one in board.entries if not one.deep), key=lambda one: one.valid)
     assert board.traditional == best.name                       # chosen on the validation rows
