@@ -270,7 +270,7 @@ def test_a_card_needs_the_moment_of_what_is_known_afterwards():
     card = load_card(find_card("usecases/flights.yml"))
     window = {"name": "w", "by": ["carrier"], "value": "late"}
     with pytest.raises(CardError, match="nothing says when it becomes known"):
-        specs_of(card.replace(prepare={"windows": [window]}))
+        specs_of(card.replace(prepare={"windows": [window]}, labels={}))
     spec, = specs_of(card.replace(prepare={"windows": [window]}, labels={"delay": "2 days"}))
     assert spec.known_at == "scheduled_departure + 2 days"
     spec, = specs_of(card.replace(prepare={"windows": [window | {"value": "temperature"}]}))
