@@ -80,7 +80,7 @@ def _control(name: str):
     "The ipywidget of one setting"
     import ipywidgets as w
     common = {"description": _LABELS[name], "style": {"description_width": "110px"}, "layout": w.Layout(width="98%")}
-    if name == "type": return w.Dropdown(options=TYPES, **common)
+    if name == "type": return w.Combobox(options=TYPES, ensure_option=False, continuous_update=False, **common)
     if name in ("required", "keep"): return w.Checkbox(indent=True, **common)
     if name == "levels": return w.Textarea(placeholder=_HINTS[name], rows=4, continuous_update=False, **common)
     return w.Text(placeholder=_HINTS.get(name, ""), continuous_update=False, **common)
@@ -93,15 +93,17 @@ def _build(mapper):
     column = w.Dropdown(description="column", layout=wide, style=style)
     controls = {name: _control(name) for name in _CONTROLS}
     note, state, table, faults = w.HTML(), w.HTML(), w.HTML(), w.HTML()
-    back = w.Button(description="As proposed", tooltip="Take back all changes of this column")
-    for name, control in {"source": source, "column": column, **controls, "note": note, "state": state, "table": table, "mismatches": faults, "back": back}.items(): control.add_class(f"dlmine-mapper-{name.replace('_', '-')}")
+    back, before, after = w.Button(description="As proposed", tooltip="Take back all changes of this column"), w.Button(description="Previous column"), w.Button(description="Next column", tooltip="The next column; after the last one, the next source")
+    for name, control in {"source": source, "column": column, **controls, "note": note, "state": state, "table": table, "mismatches": faults, "back": back, "previous": before, "next": after}.items(): control.add_class(f"dlmine-mapper-{name.replace('_', '-')}")
     mapper._controls = {"source": source, "column": column, "note": note, "state": state, "table": table, "mismatches": faults, **controls}
     source.observe(lambda change: mapper._go(change["new"], None), "value")
     column.observe(lambda change: mapper._go(mapper.source, change["new"]), "value")
     for name, control in controls.items(): control.observe(lambda change, name=name: mapper._edited(name, change["new"]), "value")
     back.on_click(lambda _: mapper._restore())
+    before.on_click(lambda _: mapper._step(-1))
+    after.on_click(lambda _: mapper._step(1))
     mapper._show()
-    left = w.VBox([source, column, *controls.values(), back, note, state], layout=w.Layout(flex="1 1 360px", min_width="320px", max_width="480px"))
+    left = w.VBox([source, column, w.HBox([before, after, back], layout=w.Layout(flex_flow="row wrap")), *controls.values(), note, state], layout=w.Layout(flex="1 1 360px", min_width="320px", max_width="480px"))
     right = w.VBox([faults, table], layout=w.Layout(flex="2 1 480px", min_width="300px", overflow="auto"))
     return w.HBox([left, right], layout=w.Layout(flex_flow="row wrap", align_items="flex-start"))
 
@@ -146,6 +148,11 @@ class SchemaMapper(View):
         self.source, self.column = source, column or next(c.column for c in self._mapping.columns if c.source == source)
         self._show()
 
+    def _step(self, by: int):
+        "Edit the column that stands before or after, also of another source"
+        places = [(c.source, c.column) for c in self._mapping.columns]
+        self._go(*places[(places.index((self.source, self.column)) + by) % len(places)])
+
     def _edited(self, name: str, value):
         "Take over one setting"
         if self._following: return
@@ -169,7 +176,7 @@ class SchemaMapper(View):
         try:
             controls["source"].options, controls["source"].value = self._mapping.sources, self.source
             controls["column"].options, controls["column"].value = tuple(c.column for c in self._mapping.columns if c.source == self.source), self.column
-            for name in _CONTROLS: controls[name].value = write_levels(now.levels) if name == "levels" else now.type if name == "type" and now.type in TYPES else TYPES[2] if name == "type" else getattr(now, name)
+            for name in _CONTROLS: controls[name].value = write_levels(now.levels) if name == "levels" else getattr(now, name)
         finally: self._following = False
         self._say(" ".join(now.problems()))
         controls["state"].value, controls["table"].value, controls["mismatches"].value = state_html(self._mapping), mapping_html(self._mapping, self.source, self.changed), mismatch_html(self.comparison, self.source)
