@@ -14,7 +14,7 @@ from ..core.identity import who
 from ..core.settings import load_settings
 from ..core.view import View
 from .access import load_request, propose_request, refuse_request, save_draft, scan_request, sign_request, submit_request, withdraw_request
-from .access_request import BASES, CONDITIONS, AccessRequest, _utc, departments_of, minimise, request_problems, request_table
+from .access_request import BASES, CONDITIONS, AccessRequest, _utc, departments_of, minimise, parse_request, request_problems, request_table
 from .card import Card
 from .personal_data import LABELS, PersonalData, find_in_text, mask, scan_table
 
@@ -101,7 +101,7 @@ class AccessDesk(View):
 
     def _take(self, data: dict) -> None:
         "Shows another request, from plain data"
-        self.request = AccessRequest.model_validate(data)
+        self.request = parse_request(data)
         self._show()
 
     def _record(self) -> str:

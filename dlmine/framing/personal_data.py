@@ -198,6 +198,8 @@ def _scan_column(name: str, column, places, least: str, regions: tuple) -> list:
     "The findings of one column"
     import pyarrow as pa
     heading, found = re.sub(r"[_.]+", " ", name), []
+    if pa.types.is_dictionary(column.type): column = column.cast(column.type.value_type)
+    if str(column.type) == "string_view": column = column.cast(pa.string())
     counted = _counted(column, places)
     filled = sum(rows for _, rows in counted)
     if not filled: return []
@@ -209,10 +211,19 @@ def _scan_column(name: str, column, places, least: str, regions: tuple) -> list:
         by_text = _by_text(name, counted, least, regions)
         found += whole + [_finding(name, kind, by_text[kind], filled) for kind in KINDS if kind in by_text and kind not in {one.kind for one in whole}]
     elif pa.types.is_integer(column.type):
+        if _BIRTH_HEADER.search(heading): found.append(PersonalFinding(name, "birth_date", filled, 1.0, "likely", ("••••",), "name of the column"))
         by_text = _by_text(name, counted, least, regions) if re.search(r"phone|mobile|\btel|fax|ssn|social|national id|tax id|iban|card", heading, re.I) else {}
         whole = _column_of_ids(name, counted, filled)
         found += ([whole] if whole else []) + [_finding(name, kind, by_text[kind], filled) for kind in KINDS if kind in by_text and not (whole and kind == whole.kind)]
     return found
+
+def _from_pandas(frame):
+    "A pandas DataFrame as an Arrow table; columns of mixed types as text"
+    import pyarrow as pa
+    def column(values):
+        try: return pa.array(values, from_pandas=True)
+        except (pa.ArrowException, OverflowError): return pa.array([None if value is None or value != value else str(value) for value in values], pa.string())
+    return pa.table({str(name): column(frame[name]) for name in frame.columns})
 
 def scan_table(table,  # pa.Table, or a pandas or Polars DataFrame
                rows: int = 2000,  # rows to look at, evenly spread over the table; 0 for all
@@ -226,7 +237,7 @@ def scan_table(table,  # pa.Table, or a pandas or Polars DataFrame
     import pyarrow as pa
     if rows < 0: raise DataError(f"rows is {rows}. Give a number of rows to look at, or 0 for all.")
     if least not in CONFIDENCE: raise DataError(f"least is {least!r}. {nearest(least, CONFIDENCE)} Possible: {', '.join(CONFIDENCE)}.")
-    table = table if isinstance(table, pa.Table) else table.to_arrow() if hasattr(table, "to_arrow") else pa.Table.from_pandas(table, preserve_index=False)
+    table = table if isinstance(table, pa.Table) else table.to_arrow() if hasattr(table, "to_arrow") else _from_pandas(table)
     names = tuple(columns) if columns is not None else tuple(table.column_names)
     for name in names:
         if name not in table.column_names: raise DataError(f"Column {name!r} is not in {subject}. {nearest(name, table.column_names)}".strip())
