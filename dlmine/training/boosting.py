@@ -49,10 +49,12 @@ def make_estimator(
     seed: int,  # of the feature sampling
     trees: int,  # boosting rounds, at most
     settings: dict,  # of a candidate
+    class_weights: Sequence[float] | None = None,  # weight of each class in the loss; None: all alike
 ):
     "A scikit-learn estimator that stops on given validation rows."
     from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
     make = HistGradientBoostingRegressor if kind == 'regression' else HistGradientBoostingClassifier
+    if class_weights is not None and kind != 'regression': settings = {**settings, 'class_weight': dict(enumerate(map(float, class_weights)))}
     return make(**settings, max_iter=trees, categorical_features=categorical if categorical.any() else None, early_stopping=True, n_iter_no_change=20, tol=0.0, random_state=seed)
 
 # %% ../../nbs/04_training/30_boosting.ipynb #ab11025c
@@ -98,6 +100,7 @@ def fit_boosting(
     classes: Sequence = (),  # labels in the order of their codes
     candidates: Sequence[dict] = CANDIDATES,  # settings to try
     budget: int = 300,  # boosting rounds, at most, for each fit
+    class_weights: Sequence[float] | None = None,  # weight of each class in the loss; None: all alike
     tuning_rows: int = 30_000,  # rows on which candidates are compared; all, where there are fewer
     seed: int = 0,  # of scikit-learn's random choices
 ) -> Trained:
@@ -116,16 +119,16 @@ def fit_boosting(
     history, best = [], None
     for number, settings in enumerate(candidates, 1):
         begun = time.perf_counter()
-        fitted = fit_one(make_estimator(kind, categorical, seed, budget, settings), (train[0][some], train[1][some]), valid)
+        fitted = fit_one(make_estimator(kind, categorical, seed, budget, settings, class_weights), (train[0][some], train[1][some]), valid)
         history.append({'candidate': number, **settings, 'trees': fitted[1], 'train_loss': None, 'valid_loss': fitted[2], 'seconds': time.perf_counter() - begun})
         if best is None or fitted[2] < best[1][2]: best = settings, fitted
     settings, fitted = best
-    if len(some) < len(y): fitted = fit_one(make_estimator(kind, categorical, seed, budget, settings), train, valid)
+    if len(some) < len(y): fitted = fit_one(make_estimator(kind, categorical, seed, budget, settings, class_weights), train, valid)
     estimator, kept, loss = fitted
     said = ', '.join(f"{name.replace('_', ' ')} {value:g}" for name, value in settings.items())
     reason = f'Of {len(candidates)} settings on {len(some):,} rows the best was {said}; with it, the validation loss was lowest ({loss:.4f}) after {kept} of at most {budget} rounds on {len(y):,} rows.'
     return Trained('boosting', kind, tuple(classes), lambda features: predict(estimator, features, kind, size, mean, scale), tuple(history), reason, time.perf_counter() - started,
-                   time.process_time() - processor, len(y), kept, {**settings, 'budget': budget, 'tuning_rows': len(some), 'seed': seed}, 'candidate', module=estimator,
+                   time.process_time() - processor, len(y), kept, {**settings, 'budget': budget, 'tuning_rows': len(some), 'seed': seed, **({} if class_weights is None else {'class_weights': [round(float(weight), 6) for weight in class_weights]})}, 'candidate', module=estimator,
                    architecture={'kind': kind, 'classes': size, 'target': {'mean': mean, 'scale': scale}}, widths=(numeric, columns - numeric))
 
 # %% ../../nbs/04_training/30_boosting.ipynb #603b071e
