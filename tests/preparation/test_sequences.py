@@ -11,7 +11,7 @@ from torch import nn
 
 from dlmine.core.datasets import load_dataset
 from dlmine.core.errors import DataError
-from dlmine.preparation.bucketing import bucket_batches, count_padding, cut_batches, padding_report
+from dlmine.preparation.bucketing import bucket_batches, count_padding, cut_batches, padding_of_table, padding_report
 from dlmine.preparation.masking import check_padding, pool_steps, run_convolution, run_recurrent, run_transformer
 from dlmine.preparation.padding import Batch, convolution_lengths, pad
 from dlmine.preparation.sequences import Vocabulary, fill_missing, fit_vocabulary, from_column, from_lists, from_table, truncate, words_of
@@ -255,3 +255,15 @@ def test_batches_of_empty_sequences_have_a_shape_and_zero_answers():
     assert batch.x.shape == (2, 1, 2) and batch.empty == 2 and isinstance(batch, Batch)
     assert not run_recurrent(nn.GRU(2, 3, batch_first=True), batch)[1].any() and not run_transformer(nn.TransformerEncoder(nn.TransformerEncoderLayer(2, 1, 4, batch_first=True), 1).eval(), batch).x.any()
     assert run_convolution([nn.Conv1d(2, 3, 5)], batch).lengths.tolist() == [0, 0] and not pool_steps(batch, "max").any()
+
+
+def test_sequences_of_a_table_are_found_or_none():
+    from dlmine.framing.card import parse_card
+    from dlmine.framing.split import split_rows
+    from dlmine.preparation.columns import plan_features
+    for location, target, entity, names in (("bbc", "topic", None, ["text"]), ("movielens", "rating", "user", ["the rows of each user"]), ("adult", "income", None, [])):
+        card = parse_card(f"name: n\nsources: [{{location: {location}}}]\ntarget: {target}\ntask: classification\nsplit: {{kind: random}}")
+        table = load_dataset(location, rows=20_000)
+        reports = padding_of_table(table, plan_features(table, card, split_rows(table, card, None)[0]), entity)
+        assert [report.name for report in reports] == names and all(report.saved > 0.4 for report in reports)
+        for report in reports: assert report.evidence().figures["saved"] == report.saved and "save" in report.sentence
