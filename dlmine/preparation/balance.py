@@ -16,7 +16,7 @@ from ..core.errors import DataError, listed, nearest
 from ..core.view import table_html
 from ..measures.compare import Comparison, Split, compare
 from ..measures.metrics import METRICS
-from .decisions import Decision, Decisions, Measured, conclude, plain_prepare, read_comparisons
+from .decisions import Decision, Decisions, plain_prepare, read_comparisons
 from .loading import CardData
 from .priors import correct_prior
 from .simulation import Trials, as_indicators, draw_most, tree_scores
@@ -231,7 +231,7 @@ def compare_balance(data: CardData,  # the card's data
         measured = _judge(runs, split, data.kind, trials)
         for metric, pair in measured.items(): comparisons[metric, model], raw[metric, model] = pair
         if classes == 2: reliability |= {(model, method): _groups(split.test.target, run) for method, run in runs.items()}
-    decision = _decide(comparisons, raw, data)
+    decision = _decide(comparisons, data, trials)
     return Balance(decision, comparisons, raw, tuple(map(float, class_shares(data.target.values[data.split.train], classes))), reliability, seconds, tuple(notes))
 
 def _train(fitter: Callable, split: Split, method: str, classes: int, seeds: tuple, focusing: float) -> tuple:
@@ -256,7 +256,8 @@ def _judge(runs: dict, split: Split, kind: str, trials: Trials) -> dict:
     metrics = (*RANKS[kind], *CALIBRATIONS[kind])
     if kind == "binary" and len(np.unique(split.test.target)) < 2: metrics = CALIBRATIONS[kind]
     given = lambda form: {method: (lambda _, seed, budget=None, scores=run[form]: scores[trials.seeds.index(seed)]) for method, run in runs.items()}
-    judged = lambda metric, form: compare(given(form), split, metric=metric, seeds=trials.seeds, baseline="none", resamples=trials.resamples)
+    level = 1 - 0.05 / (2 * len(RANKS[kind]))  # two models and so many measures of rank quality: any of them may speak for a method
+    judged = lambda metric, form: compare(given(form), split, metric=metric, seeds=trials.seeds, baseline="none", resamples=trials.resamples, level=level)
     return {metric: (judged(metric, "corrected"), judged(metric, "raw" if metric in CALIBRATIONS[kind] else "corrected")) for metric in metrics}
 
 def _groups(target: np.ndarray, run: dict, groups: int = 10) -> tuple:
@@ -265,7 +266,7 @@ def _groups(target: np.ndarray, run: dict, groups: int = 10) -> tuple:
     parts = np.array_split(np.argsort(raw, kind="stable"), min(groups, len(raw)))
     return tuple(np.array([values[part].mean() for part in parts]) for values in (raw, corrected, target.astype(np.float64)))
 
-def _decide(comparisons: dict, raw: dict, data: CardData) -> Decision:
+def _decide(comparisons: dict, data: CardData, trials: Trials) -> Decision:
     "Better in rank quality somewhere; worse nowhere, neither in rank nor, corrected, in the log loss"
     judged = [metric for metric in dict.fromkeys(metric for metric, _ in comparisons) if metric in (*RANKS[data.kind], "log_loss")]
     measured = [row for metric in judged for row in read_comparisons({model: comparison for (name, model), comparison in comparisons.items() if name == metric})]
@@ -273,8 +274,8 @@ def _decide(comparisons: dict, raw: dict, data: CardData) -> Decision:
     names = list(dict.fromkeys(row.alternative for row in measured))
     considered = [row for row in measured if row.alternative in ranked or row.alternative == "none"]
     worst = [name for name in names if name != "none" and any(row.alternative == name and row.verdict == "worse" for row in measured)]
-    chosen, reason = conclude(considered, "none")
-    if chosen == "none": reason = "No method ranks measurably better and, corrected, is calibrated no worse." + (f" Worse in something: {listed(name.replace('_', ' ') for name in worst)}." if worst else "")
+    chosen, reason = trials.conclude(considered, "none")
+    if chosen == "none" and not trials.doubt: reason = "No method ranks measurably better and, corrected, is calibrated no worse." + (f" Worse in something: {listed(name.replace('_', ' ') for name in worst)}." if worst else "")
     figures = {name: {"prior corrected": name not in ("none", "focal")} for name in BALANCES}
     decision = Decision("balance", "", chosen, reason, figures, tuple(measured))
     decision = next(iter(Decisions("balance", (decision,)).with_record(data.card.prepare)))

@@ -15,7 +15,7 @@ from ..core.errors import DataError, listed
 from ..core.view import table_html
 from ..framing.values import to_levels
 from .categories import CategoryPlan, count_collisions, plan_column
-from .decisions import Decision, Decisions, conclude, plain_prepare, read_comparisons
+from .decisions import Decision, Decisions, plain_prepare, read_comparisons
 from .encoders import apply_levels, code_count, fit_levels
 from .loading import CardData
 from .simulation import Trials
@@ -134,6 +134,6 @@ def _decide(plan: CategoryPlan, entries: dict, sides: list, trials: Trials | Non
     for key, entry in entries.items():
         given = {**others, name: entry}
         alternatives[key] = {"categories": {column: one for column, one in given.items() if one is not None}, "leave_out": [column for column, one in given.items() if one is None]}
-    measured = read_comparisons(trials.compare(alternatives, plan.proposed, level=1 - 0.05 / len(others)))
-    chosen, reason = conclude(measured, plan.proposed)
+    measured = read_comparisons(trials.compare(alternatives, plan.proposed, level=trials.level(len(others))))
+    chosen, reason = trials.conclude(measured, plan.proposed)
     return Decision("categories", name, chosen, f"{reason} {plan.reason[0].upper()}{plan.reason[1:]}.", figures, measured)

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from ..core.errors import DataError, listed
 from ..framing.values import to_numbers
-from .decisions import Decision, Decisions, conclude, plain_prepare, read_comparisons
+from .decisions import Decision, Decisions, plain_prepare, read_comparisons
 from .encoders import apply_number, fit_number
 from .loading import CardData
 from .outliers import TREATMENTS, Outliers, find_outliers, outside
@@ -115,10 +115,10 @@ def _decide(data: CardData, found: Outliers, trials: Trials, name: str, tried: l
     removable = 0 < losses["remove"]["rows lost"] < len(data.split.train) / 2
     names = [treatment for treatment in TREATMENTS if treatment != "remove" or removable]
     alternatives = {treatment: {"outliers": {**dict.fromkeys(tried, "keep"), name: treatment}} for treatment in names}
-    measured = read_comparisons(trials.compare(alternatives, "keep", level=1 - 0.05 / len(tried)))
+    measured = read_comparisons(trials.compare(alternatives, "keep", level=trials.level(len(tried))))
     share = max(losses["remove"]["rows lost"] / max(1, len(data.split.train)), losses["remove"].get("share of positives", 0.0))
     barred = {"remove": f"it would lose {share:.1%} of the {'positives' if losses['remove'].get('share of positives', 0.0) == share else 'training rows'}"} if share > most_lost else {}
-    chosen, reason = conclude(measured, "keep", barred)
+    chosen, reason = trials.conclude(measured, "keep", barred)
     return Decision("outliers", name, chosen, reason, {treatment: losses[treatment] for treatment in names}, measured)
 
 def _with_card(decisions: Decisions, data: CardData, stated: dict) -> Decisions:

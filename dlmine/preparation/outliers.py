@@ -7,7 +7,7 @@ __all__ = ['TREATMENTS', 'REACH', 'CUT', 'METHODS', 'robust_z', 'quartile_fences
            'ColumnOutliers', 'Outliers', 'short_number', 'find_outliers', 'outside', 'rows_to_keep', 'plot_outliers']
 
 # %% ../../nbs/02_preparation/12_outliers.ipynb #61a68c51
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -109,7 +109,7 @@ class ColumnOutliers:
     least: float  # smallest finite value
     median: float
     most: float  # largest finite value
-    flagged: dict  # method → values flagged
+    flagged: dict  # method → values flagged; None where a method did not look
     touched: int  # values outside the fences
     note: str = ""  # why nothing can be said, where that is so
 
@@ -175,7 +175,8 @@ def find_outliers(table: pa.Table,  # raw rows
                   rows: np.ndarray | None = None,  # positions of the training rows; None for all
                   detectors: dict | None = None,  # name → unfitted detector, tried on each column beside the three methods
                   share: float = 0.01,  # share of the values that a detector flags
-                  sample: int = 10_000,  # rows that the detectors see
+                  sample: int = 5_000,  # rows that the detectors see
+                  most: int = 12,  # columns that the detectors look at, those with the farthest values first
                   seed: int = 0,  # of the forest
                   ) -> Outliers:
     "Extreme values of each numeric column by each method"
@@ -184,19 +185,27 @@ def find_outliers(table: pa.Table,  # raw rows
     if unknown: raise DataError(f"There is no column {unknown[0]!r}. {nearest(unknown[0], table.column_names)} The table has: {listed(table.column_names)}.".replace("  ", " "))
     part = table.select(columns) if rows is None else table.select(columns).take(pa.array(rows))
     detectors = {"isolation forest": isolation_forest(seed, 50), **(detectors or {})}
-    found = tuple(_look(name, to_numbers(part[name], name=name), detectors, share, sample) for name in columns)
+    values = {name: to_numbers(part[name], name=name) for name in columns}
+    found = [_look(name, values[name]) for name in columns]
+    chosen = {c.column for c in sorted(found, key=lambda c: -_distance(c))[:most]}
+    found = tuple(replace(c, flagged={**c.flagged, **{method: _detect(values[c.column], c, detector, share, sample) if c.column in chosen else None for method, detector in detectors.items()}}) for c in found)
     return Outliers(found, (*METHODS[:2], *detectors), part.num_rows)
 
-def _look(name: str, values: np.ndarray, detectors: dict, share: float, sample: int) -> ColumnOutliers:
-    "One column"
+def _detect(values: np.ndarray, column: ColumnOutliers, detector, share: float, sample: int) -> int:
+    "How many values of a column a detector flags"
+    finite = values[np.isfinite(values)]
+    few = finite[np.linspace(0, len(finite) - 1, min(sample, len(finite))).astype(np.int64)]
+    if len(few) < 3 or column.least == column.most: return column.infinite
+    return column.infinite + round(float(flag_rows(detector, few, share)[0].mean()) * len(finite))
+
+def _look(name: str, values: np.ndarray) -> ColumnOutliers:
+    "One column, without detectors"
     finite, infinite = values[np.isfinite(values)], int(np.isinf(values).sum())
     missing = int(np.isnan(values).sum())
-    if not len(finite): return ColumnOutliers(name, len(values), missing, infinite, -np.inf, np.inf, np.nan, np.nan, np.nan, dict.fromkeys((*METHODS[:2], *detectors), infinite), infinite, "holds no finite value")
+    if not len(finite): return ColumnOutliers(name, len(values), missing, infinite, -np.inf, np.inf, np.nan, np.nan, np.nan, dict.fromkeys(METHODS[:2], infinite), infinite, "holds no finite value")
     low, high = quartile_fences(values)
     with np.errstate(invalid="ignore"): flagged = {"robust z": int((np.abs(robust_z(values)) > CUT).sum()), "quartiles": int(((values < low) | (values > high)).sum())}
     constant = finite.min() == finite.max()
-    few = finite[np.linspace(0, len(finite) - 1, min(sample, len(finite))).astype(np.int64)]
-    for method, detector in detectors.items(): flagged[method] = infinite + (0 if constant or len(few) < 3 else round(float(flag_rows(detector, few, share)[0].mean()) * len(finite)))
     note = "always the same value" if constant else "too few values to tell" if len(finite) < 10 else ""
     if len(finite) < 10: low, high = -np.inf, np.inf
     return ColumnOutliers(name, len(values), missing, infinite, low, high, float(finite.min()), float(np.median(finite)), float(finite.max()), flagged, int((outside(values, low, high)).sum()), note)

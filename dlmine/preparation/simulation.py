@@ -17,6 +17,7 @@ from ..core.files import canonical_json
 from ..framing.split import Rows
 from ..measures.compare import Comparison, Part, Split, compare
 from ..measures.metrics import METRICS, find_metric
+from .decisions import conclude
 from .loading import CardData, sample_rows
 from .outliers import rows_to_keep
 from .pipeline import TabularPreprocessor
@@ -50,6 +51,7 @@ def tree_scores(train: dict, target: np.ndarray, test: dict, kind: str, seed: in
     left, right = (np.hstack([features["x_num"].astype(np.float64), np.where(features["x_cat"] < 255, features["x_cat"], 1)]) for features in (train, test))
     codes = np.arange(left.shape[1]) >= train["x_num"].shape[1]
     make = HistGradientBoostingRegressor if kind == "regression" else HistGradientBoostingClassifier
+    trees = max(8, min(trees, 12_000 // max(1, left.shape[1])))  # very wide tables get fewer
     trees = max(5, trees // max(1, len(np.unique(target)) // 3)) if kind == "multiclass" else trees
     model = make(max_iter=trees, learning_rate=0.1, max_leaf_nodes=12, min_samples_leaf=min(20, max(2, len(target) // 20)), early_stopping=False, random_state=seed, categorical_features=codes if codes.any() else None)
     return _scores(_quietly(model, left, target, weights), right, kind)
@@ -146,6 +148,21 @@ class Trials:
             variants = {name: self._remembered(model, split, canonical_json(alternatives[name])) for name, split in splits.items()}
             found[model] = compare(variants, reference, metric=self.metric, seeds=self.seeds, baseline=baseline, resamples=self.resamples, level=level)
         return found
+
+    @property
+    def doubt(self) -> str:
+        "Why nothing can be concluded from these trials; empty where something can"
+        if self.data.kind == "regression": return ""
+        others = len(self.valid) - int(np.bincount(self.data.target.values[self.valid]).max())
+        return f"Only {others} of {len(self.valid):,} validation rows are not of the most frequent class: too few to tell alternatives apart." if others < 10 else ""
+
+    def conclude(self, measured, baseline: str, barred: dict | None = None) -> tuple[str, str]:
+        "The rule of choice, where the rows suffice; else the baseline"
+        return (baseline, self.doubt) if self.doubt else conclude(measured, baseline, barred)
+
+    def level(self, decisions: int) -> float:
+        "Level of the intervals such that all decisions, with any of the models, are wrong in one of twenty cases at most"
+        return 1 - 0.05 / max(1, decisions * len(self.models))
 
     def _remembered(self, model: str, split: Split, key: str) -> Callable:
         "A variant that trains once for each seed"
