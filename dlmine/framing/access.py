@@ -57,7 +57,9 @@ def _record(settings, name: str, evidence: Evidence, context: dict) -> None:
     seal(settings, name, folder)
 
 # %% ../../nbs/01_framing/57_access.ipynb #6785020a
-def access_path(settings, name: str) -> Path:
+def access_path(settings,  # the workspace, and who acts; None loads them
+                name: str,  # the request's id, or its beginning
+                ) -> Path:
     "The file of a request"
     if not name or name != Path(name).name or name.startswith("."): raise DataError(f"{name!r} is no name of a request. dlmine access list shows them.")
     return settings.workspace / "access" / f"{name}.json"
@@ -138,18 +140,27 @@ def _step(name: str, settings, event: str, take: Callable) -> AccessRequest:
         return _keep(settings, take(load_request(name, settings), actor), event, actor)
 
 # %% ../../nbs/01_framing/57_access.ipynb #e7796426
-def submit_request(name: str, settings=None) -> AccessRequest:
+def submit_request(name: str,  # the request's id, or its beginning
+                   settings=None,  # the workspace, and who acts; None loads them
+                   ) -> AccessRequest:
     "Hands a draft in"
     return _step(name, settings, "submitted", lambda request, actor: steps.submit(request, actor, _now()))
 
-def check_scan(request: AccessRequest, card: Card, settings) -> None:
+def check_scan(request: AccessRequest,  # a request
+               card: Card,  # the use case
+               settings,  # the workspace, and who acts; None loads them
+               ) -> None:
     "Whether the actor may scan the columns of a request; DataError before a value is read. The scan reads values: on governed data a department runs it"
     actor, state = who(settings), request.state_at(_now())
     if state not in ("draft", "submitted"): raise DataError(f"Request {request.id} is {state}; it needs no scan any more.")
     if card.access == "open" or actor.role.strip().casefold() in (*request.departments, *departments_of(settings)): return
     raise DataError(f"{actor.name} acts as {actor.role!r}. The scan reads values of governed data: a department runs it ({', '.join(request.departments)}).")
 
-def scan_request(name: str, scan, card: Card, settings=None) -> AccessRequest:
+def scan_request(name: str,  # the request's id, or its beginning
+                 scan,  # what was found, `personal_data.PersonalData`
+                 card: Card,  # the use case
+                 settings=None,  # the workspace, and who acts; None loads them
+                 ) -> AccessRequest:
     "Adds what a scan (`personal_data.PersonalData`) found, and what could be left out. On governed data only a department may"
     settings = settings or load_settings()
     def add(request, actor):
@@ -157,17 +168,26 @@ def scan_request(name: str, scan, card: Card, settings=None) -> AccessRequest:
         return request.replace(scan={**scan.figures, "by": actor.name}, suggestions=minimise(card, request.columns, scan))
     return _step(name, settings, "scanned", add)
 
-def sign_request(name: str, settings=None, reason: str = "") -> AccessRequest:
+def sign_request(name: str,  # the request's id, or its beginning
+                 settings=None,  # the workspace, and who acts; None loads them
+                 reason: str = "",  # why, in a sentence
+                 ) -> AccessRequest:
     "Signs for the department that the settings' role names"
     settings = settings or load_settings()
     return _step(name, settings, "signed", lambda request, actor: steps.sign(request, actor, _now(), departments_of(settings), reason))
 
-def refuse_request(name: str, reason: str, settings=None) -> AccessRequest:
+def refuse_request(name: str,  # the request's id, or its beginning
+                   reason: str,  # why, in a sentence
+                   settings=None,  # the workspace, and who acts; None loads them
+                   ) -> AccessRequest:
     "Says no for the department that the settings' role names; a reason is needed"
     settings = settings or load_settings()
     return _step(name, settings, "refused", lambda request, actor: steps.refuse(request, actor, _now(), departments_of(settings), reason))
 
-def withdraw_request(name: str, settings=None, reason: str = "") -> AccessRequest:
+def withdraw_request(name: str,  # the request's id, or its beginning
+                     settings=None,  # the workspace, and who acts; None loads them
+                     reason: str = "",  # why, in a sentence
+                     ) -> AccessRequest:
     "Ends a request of one's own"
     return _step(name, settings, "withdrawn", lambda request, actor: steps.withdraw(request, actor, _now(), reason))
 

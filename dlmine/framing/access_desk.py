@@ -42,7 +42,8 @@ def standing(request: AccessRequest,  # a request
     if state == "approved" and missing: return f"<p><b>Approved, but the settings name {escape(', '.join(missing))} since: not valid until they sign.</b></p>"
     return f"<p><b>{state.capitalize()}{f' until {request.expires:%Y-%m-%d}' if state == 'approved' else f': {escape(request.reason)}' if request.reason else ''}.</b></p>"
 
-def explain_text(text: str) -> str:
+def explain_text(text: str,  # any text
+                 ) -> str:
     "What the scan sees in a text, masked, as HTML"
     spans = find_in_text(text)
     if not text.strip(): return ""
@@ -125,7 +126,8 @@ def _no_values(request: AccessRequest) -> DlmineError:
 # %% ../../nbs/01_framing/92_access_desk.ipynb #3b98e0f3
 _STEPS = (("submit", "Hand in", "draft"), ("save", "Save draft", "draft"), ("scan", "Scan", "submitted"), ("sign", "Sign", "submitted approved"), ("refuse", "Refuse", "submitted approved"), ("withdraw", "Withdraw", "draft submitted approved"))
 
-def make_desk(desk: AccessDesk):
+def make_desk(desk: AccessDesk,  # the desk
+              ):
     "The ipywidget of a desk"
     import ipywidgets as widgets
     common = {"style": {"description_width": "110px"}, "layout": widgets.Layout(width="calc(100% - 4px)")}
@@ -166,7 +168,8 @@ def _changed(desk: AccessDesk, answers: dict) -> None:
     except DlmineError as error: desk.message = str(error)
     show_desk(desk)
 
-def show_desk(desk: AccessDesk) -> None:
+def show_desk(desk: AccessDesk,  # the desk
+              ) -> None:
     "Brings controls and record in line with the request"
     request, now, suggestions = desk.request, datetime.datetime.now(datetime.timezone.utc), dict(desk.request.suggestions)
     desk._busy = True

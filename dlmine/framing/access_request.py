@@ -31,7 +31,8 @@ CONDITIONS = {"explicit consent": "art. 9(2)(a)", "employment and social securit
               "substantial public interest": "art. 9(2)(g)", "health care": "art. 9(2)(h)", "public health": "art. 9(2)(i)", "research and statistics": "art. 9(2)(j)"}
 LONGEST = 366   # days that an approval may last; ask again after that
 
-def departments_of(settings) -> tuple[str, ...]:
+def departments_of(settings,  # the workspace, and who acts; None loads them
+                   ) -> tuple[str, ...]:
     "The departments that must sign, in lower case"
     names = tuple(dict.fromkeys(name.strip().casefold() for name in settings.departments.split(",") if name.strip()))
     if not names: raise DataError("departments is empty in the settings: nobody could approve a request. Write for example departments = data owner, privacy, security.")
@@ -103,7 +104,8 @@ def parse_request(data: dict,  # plain data, as `model_dump` gives it
 # %% ../../nbs/01_framing/56_access_request.ipynb #4ecb222a
 _DIRECT = ("email", "iban", "card", "national_id", "phone", "name", "address")   # kinds that say who somebody is
 
-def used_columns(card: Card) -> set:
+def used_columns(card: Card,  # the use case
+                 ) -> set:
     "Columns that the card names for something else than features"
     singles = (card.target, card.time, card.entity, card.cluster, getattr(card.split, "column", None), getattr(card.task, "query", None), getattr(card.modality, "step", None), getattr(card.modality, "column", None))
     return {name for name in (*singles, *card.protected, *card.segments) if name}
@@ -183,7 +185,10 @@ def request_problems(request: AccessRequest,  # a request
 
 def _same(one: str, other: str) -> bool: return one.strip().casefold() == other.strip().casefold()
 
-def submit(request: AccessRequest, actor, now: datetime.datetime) -> AccessRequest:
+def submit(request: AccessRequest,  # a request
+           actor,  # core.identity.Identity of who acts
+           now: datetime.datetime,  # the present, in UTC
+           ) -> AccessRequest:
     "A draft, handed in by who wrote it. DataError that lists all that is missing"
     if request.state != "draft": raise DataError(f"Request {request.id} is {request.state_at(now)}; only a draft can be submitted. Begin a new request.")
     if not _same(actor.name, request.requester): raise DataError(f"Request {request.id} is {request.requester}'s draft; {actor.name} cannot submit it. Ask {request.requester}.")
@@ -202,7 +207,12 @@ def _signer(request: AccessRequest, actor, now: datetime.datetime, departments: 
     if other: raise DataError(f"{actor.name} signed request {request.id} for {other} and cannot sign for {department}, too. Ask somebody else of {department}.")
     return department
 
-def sign(request: AccessRequest, actor, now: datetime.datetime, departments: tuple = (), reason: str = "") -> AccessRequest:
+def sign(request: AccessRequest,  # a request
+         actor,  # core.identity.Identity of who acts
+         now: datetime.datetime,  # the present, in UTC
+         departments: tuple = (),  # those of the settings; they sign, too
+         reason: str = "",  # why, in a sentence
+         ) -> AccessRequest:
     "The approval of the actor's department; with the last one the request is approved"
     department = _signer(request, actor, now, departments)
     if department not in request.missing(departments): raise DataError(f"Request {request.id} is signed by {department} already. Missing: {listed(request.missing(departments))}.")
@@ -211,14 +221,23 @@ def sign(request: AccessRequest, actor, now: datetime.datetime, departments: tup
     signed = request.replace(sign_offs=(*request.sign_offs, SignOff(department=department, decision="approved", by=actor.name, at=now, reason=reason)))
     return signed.replace(state="submitted" if signed.missing(departments) else "approved")
 
-def refuse(request: AccessRequest, actor, now: datetime.datetime, departments: tuple = (), reason: str = "") -> AccessRequest:
+def refuse(request: AccessRequest,  # a request
+           actor,  # core.identity.Identity of who acts
+           now: datetime.datetime,  # the present, in UTC
+           departments: tuple = (),  # those of the settings; they sign, too
+           reason: str = "",  # why, in a sentence
+           ) -> AccessRequest:
     "The no of the actor's department, also after its approval; it ends the request"
     department = _signer(request, actor, now, departments)
     if not reason.strip(): raise DataError(f"A refusal of request {request.id} needs a reason, so that {request.requester} can ask better.")
     kept = tuple(one for one in request.sign_offs if one.department != department)
     return request.replace(state="refused", reason=f"{department}: {reason}", sign_offs=(*kept, SignOff(department=department, decision="refused", by=actor.name, at=now, reason=reason)))
 
-def withdraw(request: AccessRequest, actor, now: datetime.datetime, reason: str = "") -> AccessRequest:
+def withdraw(request: AccessRequest,  # a request
+             actor,  # core.identity.Identity of who acts
+             now: datetime.datetime,  # the present, in UTC
+             reason: str = "",  # why, in a sentence
+             ) -> AccessRequest:
     "The end of a request by who asked"
     if request.state_at(now) not in ("draft", "submitted", "approved"): raise DataError(f"Request {request.id} is {request.state_at(now)} already; there is nothing to withdraw.")
     if not _same(actor.name, request.requester): raise DataError(f"Only {request.requester} can withdraw request {request.id}. A department that wants to end it refuses it.")
@@ -239,7 +258,9 @@ def request_rows(request: AccessRequest,  # a request
             ("lawful basis", f"{request.lawful_basis or 'missing'}{f', {BASES[request.lawful_basis]}' if request.lawful_basis in BASES else ''}"), ("condition", f"{request.condition}, {CONDITIONS[request.condition]}" if request.condition in CONDITIONS else request.condition or "–"),
             ("expires", f"{request.expires:%Y-%m-%d %H:%M} UTC" if request.expires else "missing"), ("signatures", "; ".join(signed) or "none asked for")]
 
-def request_table(request: AccessRequest, now: datetime.datetime | None = None) -> str:
+def request_table(request: AccessRequest,  # a request
+                  now: datetime.datetime | None = None,  # the present, in UTC
+                  ) -> str:
     "A request as an HTML table"
     body = "".join(f'<tr><th scope="row" style="text-align:left;vertical-align:top;padding:2px 10px">{escape(name)}</th><td style="text-align:left;padding:2px 10px">{escape(said)}</td></tr>' for name, said in request_rows(request, now))
     return f'<table class="dlmine-access" style="border-collapse:collapse;color:inherit;line-height:1.45"><caption style="text-align:left;font-weight:600;padding:4px 10px;color:inherit">Request for access</caption>{body}</table>'
