@@ -287,11 +287,10 @@ def check_card(card,  # the use case
 
 def _test_windows(card, table: pa.Table, windows: Callable | None) -> list:
     "The experiments on the card's own windows"
-    from dlmine.preparation.windows import build_windows, specs_of
+    from dlmine.preparation.windows import build_windows, specs_of, window_columns
     specs = specs_of(card)
     if windows is None and not specs: return []
-    own = {name for spec in specs for name in table.column_names if name.startswith(f"{spec.name}_")}
-    table = table.select([name for name in table.column_names if name not in own])
+    table = table.drop_columns(window_columns(card, table))
     reports = []
     for spec in specs:
         used = list(dict.fromkeys(name for name in table.column_names if name in (card.time, spec.value, *spec.by) or spec.known_at and name in spec.known_at.replace("+", " ").split()))

@@ -13,7 +13,7 @@ import numpy as np
 from ..core.errors import DataError
 from ..framing.values import to_levels, to_moments, to_numbers
 from ..measures.compare import Comparison, Part, Split, compare
-from .windows import specs_of
+from .windows import window_columns
 
 # %% ../../nbs/02_preparation/49_window_gain.ipynb #aec02bb9
 def make_split(blocks: dict,  # name → float array (n, p), columns of a block
@@ -95,7 +95,7 @@ def measure_card_gain(card,  # a Card
                       resamples: int = 300,
                       ) -> Comparison | None:  # None where the card asks for no windows
     "With and without the card's window features, on the card's split"
-    names = {name for spec in specs_of(card) for name in data.table.column_names if name.startswith(f"{spec.name}_")}
+    names = set(window_columns(card, data.table))
     kinds = {name: kind for name, kind in data.plan.features if kind != "text"}
     if not names & set(kinds) or not set(kinds) - names: return None
     sides = {side: positions[np.unique(np.linspace(0, len(positions) - 1, min(rows, len(positions))).astype(np.int64))] for side, positions in data.split.sides().items()}

@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['STATISTICS', 'RECURRENCE', 'WindowFeatures', 'WindowTable', 'encode_groups', 'build_windows', 'specs_of',
-           'card_windows', 'windows_from_card']
+           'card_windows', 'windows_from_card', 'window_columns', 'windows_in']
 
 # %% ../../nbs/02_preparation/44_windows.ipynb #9027e2c7
-from collections.abc import Mapping
+import re
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -299,3 +299,22 @@ def windows_from_card(card,  # a Card
     "The table with the window features that the card asks for"
     made = card_windows(card, table)
     return table if made is None else made.append_to(table)
+
+# %% ../../nbs/02_preparation/44_windows.ipynb #41d1c751
+def window_columns(card,  # a Card
+                   table: pa.Table,  # a table with the features
+                   ) -> list:  # names
+    "The columns that the card's windows have made"
+    kinds = "|".join([*STATISTICS, "decayed_count", "decayed_mean"])
+    patterns = [re.compile(rf"{re.escape(spec.name)}_(?:(?:{kinds})_[-+.e\d]+h?|{'|'.join(RECURRENCE)})") for spec in specs_of(card)]
+    return [name for name in table.column_names if any(pattern.fullmatch(name) for pattern in patterns)]
+
+def windows_in(card,  # a Card
+               table: pa.Table,  # a table with the features
+               ) -> WindowTable | None:  # None where the card asks for no windows
+    "The window features that a loaded table has already"
+    names = window_columns(card, table)
+    if not names: return None
+    features = {name: to_numbers(table[name]) for name in names}
+    share = {name: float(1 - np.isnan(values).mean()) if len(values) else 0.0 for name, values in features.items()}
+    return WindowTable(features, specs_of(card), {"rows": table.num_rows, "features": len(names)}, (), share)
