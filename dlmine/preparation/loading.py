@@ -25,6 +25,7 @@ from ..framing.target import Target, group_rare, read_target
 from ..framing.values import to_levels, to_moments
 from ..measures.metrics import METRICS
 from .columns import FeaturePlan, check_names, plan_features
+from .knowledge import add_knowledge
 from .unlabelled import hide_labels, rows_without_label
 from .windows import windows_from_card
 
@@ -219,6 +220,10 @@ def load_data(card: Card,  # the use case
     current = current_rows(table, card, split)
     split, unlabelled, said = _hide(source, labelled, table, target, split, card, rows)
     notes += said
+    if card.prepare.knowledge:
+        joined = add_knowledge(table, card, split.train, settings=settings)
+        table, notes = joined.table, (*notes, *joined.notes)
+        for each in joined.features if unlabelled is not None else (): unlabelled = each.append_to(unlabelled)
     apart = [one.name for one in card.sources[1:] if one.name not in card.sources[0].upstream]
     if apart: notes += (f"Only the first source, {card.sources[0].name!r}, is read; {listed([repr(name) for name in apart])} is not.",)
     notes += _reading_notes(about)

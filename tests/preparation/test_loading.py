@@ -121,3 +121,17 @@ def test_metrics_that_do_not_fit_are_refused_before_training(tmp_path):
     with pytest.raises(CardError, match="multiclass.*macro_auc"): load_data(load_card(tmp_path / "three.yml"))
     (tmp_path / "money.yml").write_text(text + "gates: [{metric: money, comparison: '>=', threshold: 0}]\n")
     with pytest.raises(CardError, match="cost_matrix"): load_card(tmp_path / "money.yml")
+
+
+def test_windows_and_knowledge_of_the_card_become_columns():
+    from pathlib import Path
+    from dlmine.framing.card import load_card
+    flights = load_card(Path(__file__).parents[2] / "usecases" / "flights.yml")
+    asked = flights.replace(prepare={"windows": [{"name": "queue", "by": ["origin"], "hours": [1]}], "knowledge": [{"column": "dest", "source": "airports", "kind": "table", "key": "faa"}]})
+    plain, data = load_data(flights, rows=3000), load_data(asked, rows=3000)
+    new = [name for name in data.table.column_names if name not in plain.table.column_names]
+    assert any(name.startswith("queue") for name in new) and any("tz" in name for name in new)
+    assert data.sha256 == plain.sha256 and np.array_equal(data.outcomes("test"), plain.outcomes("test"))
+    assert set(new) & {name for name, _ in data.plan.features}
+    few = load_data(asked.replace(labels={"use": 500, "unlabelled": "pseudo_labels"}), rows=3000)
+    assert set(new) <= set(few.unlabelled.column_names)
