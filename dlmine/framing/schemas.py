@@ -10,9 +10,11 @@ __all__ = ['same_names', 'similar_names', 'check_name', 'check_similar', 'spelt_
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import combinations
+from pathlib import Path
 
 from ..core.errors import DataError, listed
 from ..core.evidence import Evidence
+from ..core.tables import read_table
 from ..core.view import table_html
 from .card import Card
 from .clocks import ClockGap, gaps_across, gaps_within
@@ -232,6 +234,7 @@ def _opened(tables: dict, base, settings) -> tuple[dict, dict]:
     for name, give in tables.items():
         try:
             data = give()
+            if isinstance(data, (str, Path)) and not str(data).endswith((".parquet", ".pq", ".csv")): data = read_table(data, base, settings=settings)   # once, not for each question
             with open_tables({name: data}, base, settings) as connection: connection.execute(f"SELECT * FROM {quoted(name)} LIMIT 1").fetchall()
             good[name] = data
         except DataError as error: left_out[name] = str(error)
