@@ -48,7 +48,7 @@ def turn_facts(facts: LabelFacts,  # as they were found
     return replace(facts, labelled=labelled, counts=counts, **{name: value or None if name == "delay_days" else value for name, value in others.items()})
 
 # %% ../../nbs/01_framing/94_task_canvas.ipynb #886cd5f9
-WIDTH, LEFT, RIGHT = 560, 58, 14  # of the picture, in pixels
+WIDTH, LEFT, RIGHT = 560, 58, 26  # of the picture, in pixels
 
 def _text(x: float, y: float, words: str, anchor: str = "middle", weight: str = "normal") -> str:
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" font-weight="{weight}" fill="currentColor">{html.escape(words)}</text>'

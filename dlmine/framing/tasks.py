@@ -264,6 +264,8 @@ def _about_unevenness(facts: LabelFacts) -> tuple:
     return (f"Rows with and without a label differ: {facts.uneven[0]!r} alone tells them apart (AUC {facts.uneven[1]:.2f}). What is learned from the labelled rows may not hold for the others.",)
 
 # %% ../../nbs/01_framing/73_tasks.ipynb #24986d7b
+def _by(curve: LabelCurve) -> str: return f" by {curve.worth:g} or more" if curve.worth else ""
+
 def decide(facts: LabelFacts,  # about the labels
            curve: LabelCurve | None = None,  # measured, where it could be
            ) -> TaskChoice:
@@ -275,8 +277,8 @@ def decide(facts: LabelFacts,  # about the labels
     stops = curve.stops_paying if curve else None
     if facts.kind == "regression": decision, how, reason = "supervised", "rule", f"{facts.labelled:,} rows have an amount to learn from; pseudo-labels have no confidence to go by there."
     elif unlabelled < 0.02 * facts.rows: decision, how, reason = "supervised", "rule", f"{facts.coverage:.1%} of {facts.rows:,} rows have a label: there is nothing to gain from the others."
-    elif curve is not None and stops is not None and facts.labelled <= stops: decision, how, reason = "semi-supervised", "measured", f"{facts.labelled:,} labels for {facts.rows:,} rows, and measured at that number the rows without a label make the model better by {curve.worth:g} or more."
-    elif curve is not None: decision, how, reason = "supervised", "measured", f"{facts.labelled:,} of {facts.rows:,} rows have a label. " + (f"At no number of labels that was measured did the others make the model better by {curve.worth:g} or more." if stops is None else f"The others stopped helping at {stops:,} labels.")
+    elif curve is not None and stops is not None and facts.labelled <= stops: decision, how, reason = "semi-supervised", "measured", f"{facts.labelled:,} labels for {facts.rows:,} rows, and measured at that number the rows without a label make the model better{_by(curve)}."
+    elif curve is not None: decision, how, reason = "supervised", "measured", f"{facts.labelled:,} of {facts.rows:,} rows have a label. " + (f"At no number of labels that was measured did the others make the model better{_by(curve)}." if stops is None else f"The others stopped helping at {stops:,} labels.")
     elif facts.labelled < FEW and facts.coverage < 0.2: decision, how, reason = "semi-supervised", "rule", f"Only {facts.labelled:,} labels for {facts.rows:,} rows: the others are worth a try. Nothing was measured; the retrain refuses pseudo-labels that do not help."
     else: decision, how, reason = "supervised", "rule", f"{facts.labelled:,} labels are enough to learn from; the {unlabelled:,} rows without one add little."
     return TaskChoice(decision, (reason, *besides), _what_would_change(facts, decision, curve), facts, how, curve, warnings)
