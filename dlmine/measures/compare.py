@@ -252,5 +252,7 @@ def plot_comparison(comparison: Comparison):
             axes.plot([r.size for r in rows], [r.interval.value for r in rows], label=variant, **series(place, marker=True))
             axes.fill_between([r.size for r in rows], [r.interval.lower for r in rows], [r.interval.upper for r in rows], alpha=.12, color=series(place)['color'])
         axes.set(xscale='log', xlabel='training rows', ylabel=label, title=f'{label} by training rows')
+        axes.set_xticks(sizes, [f'{size:,}' for size in sizes])
+        axes.minorticks_off()
         axes.legend()
     return draw(figure, comparison.verdict)

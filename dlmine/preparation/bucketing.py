@@ -145,7 +145,7 @@ def plot_padding(
             axes[place].set(title=title, xlabel="batch")
             axes[place].grid(axis="x", visible=False)
         axes[0].set(ylabel="steps")
-        axes[1].legend(loc="upper right")
+        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return draw(figure, report.sentence)
 
 # %% ../../nbs/02_preparation/52_bucketing.ipynb #4cf69607
