@@ -129,7 +129,7 @@ class Agreement:
 _STYLE = (".dlmine-agreement{font:15px/1.45 system-ui,sans-serif;max-width:46rem}.dlmine-agreement h1{font-size:1.35em;margin:.2em 0}.dlmine-agreement h2{font-size:1em;margin:1.2em 0 .3em}"
           ".dlmine-agreement table{border-collapse:collapse;width:100%}.dlmine-agreement td,.dlmine-agreement th{text-align:left;vertical-align:top;padding:.35em .6em;border-top:1px solid #8886}"
           ".dlmine-agreement th{white-space:nowrap;width:11rem;font-weight:600}.dlmine-agreement .stop{border-left:4px solid #d55e00;padding-left:.7em}.dlmine-agreement small{opacity:.75}"
-          ".dlmine-agreement .sign td{height:2.6em;border-top:0;border-bottom:1px solid #888}")
+          ".dlmine-agreement .signatures td{height:2.6em;border-top:0;border-bottom:1px solid #888}")
 SIGNERS = ("Owner of the use case", "Owner of the data", "Privacy", "Operations")
 
 def _body(agreement: Agreement) -> str:
@@ -143,7 +143,7 @@ def _body(agreement: Agreement) -> str:
     gates = [f"{gate.metric.replace('_', ' ')} {gate.comparison} {gate.threshold:g}" + (f" ({gate.bound} end of its interval)" if gate.bound != "value" else "") for gate in card.gates]
     asked = "<h2>What a model must reach</h2>" + (list_of(gates) if gates else "<p>The card names no gates.</p>")
     changed = f"<h2>What changed on the card</h2>{list_of(agreement.changes)}" if agreement.changes else ""
-    sign = "<h2>Agreed</h2><table class=sign><tr><th>Role</th><th>Name</th><th>Date</th><th>Signature</th></tr>" + "".join(f"<tr><td>{role}</td><td></td><td></td><td></td></tr>" for role in SIGNERS) + "</table>"
+    sign = "<h2>Agreed</h2><table class=signatures><tr><th>Role</th><th>Name</th><th>Date</th><th>Signature</th></tr>" + "".join(f"<tr><td>{role}</td><td></td><td></td><td></td></tr>" for role in SIGNERS) + "</table>"
     return f"<div class=dlmine-agreement>{head}{stop}{found}{asked}{changed}{sign}</div>"
 
 def agree(card: Card,  # as it stands after framing

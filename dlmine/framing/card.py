@@ -256,7 +256,7 @@ def card_rows(card: Card) -> list:
         if name not in data: continue
         value = card.shown["sources"] if name == "sources" else data[name]
         for item in value if isinstance(value, list) and value and isinstance(value[0], dict) else [value]:
-            if isinstance(item, dict): said = ", ".join(f"{key} {', '.join(f'{k} {v}' for k, v in part.items()) if isinstance(part, dict) else part}" for key, part in item.items())
+            if isinstance(item, dict): said = ", ".join(f"{key} {', '.join(f'{k} {v}' for k, v in part.items()) if isinstance(part, dict) else ' '.join(map(str, part)) if isinstance(part, list) else part}" for key, part in item.items())
             else: said = ", ".join(map(str, item)) if isinstance(item, list) else str(item)
             rows.append((name, said, field.description))
     return rows

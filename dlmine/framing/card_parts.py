@@ -136,6 +136,7 @@ class Clustering(Part):
     clusters: int | None = Field(None, ge=2, description="number of clusters, if known")
     basket: ColumnName | None = Field(None, description="for association rules: the column whose values are the baskets; without one every row is a basket of its levels")
     item: ColumnName | None = Field(None, description="for association rules: the column whose values lie in the baskets")
+    at_least: dict[ColumnName, float] = Field({}, description="for association rules: only rows count whose column reaches the value, such as a rating of 4")
 
 # %% ../../nbs/01_framing/02_card_parts.ipynb #374cd7ab
 class Tabular(Part):

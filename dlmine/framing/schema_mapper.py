@@ -41,12 +41,15 @@ def mapping_html(
     source: str = "",  # only this source; "" for all
     changed: tuple[str, ...] = (),  # places that were changed by hand
     limit: int = 120,  # most rows
+    is_short: bool = False,  # only columns that do not stay as they are
 ) -> str:
     "The mapping as a table, changed columns marked"
     columns = [(column, row) for column, row in zip(mapping.columns, mapping.records()) if not source or column.source == source]
+    every = len(columns)
+    if is_short: columns = [(column, row) for column, row in columns if column.place in changed or row["becomes"] != column.column or any(row[name] for name in ("format", "zone", "unit", "levels"))]
     shown = [{"column": column.place, **{name: row[name] for name in ("becomes", "type", "format", "zone", "unit", "levels")}} for column, row in columns[:limit]]
     more = f", the first {limit} shown" if len(columns) > limit else ""
-    return table_html(shown, caption=f"Mapping of {len(columns)} columns{more} (changed by hand: marked)", marked=[place for place, (column, _) in enumerate(columns[:limit]) if column.place in changed])
+    return table_html(shown, caption=f"Mapping of {every} columns{more}" + (f"; {every - len(columns)} stay as they are" if every > len(columns) else "") + " (changed by hand: marked)", marked=[place for place, (column, _) in enumerate(columns[:limit]) if column.place in changed])
 
 # %% ../../nbs/01_framing/93_schema_mapper.ipynb #ab143f6c
 def write_levels(
@@ -183,7 +186,7 @@ class SchemaMapper(View):
 
     def _picture(self) -> str:
         "The static twin: mismatches, the mapping, what is open"
-        return mismatch_html(self.comparison) + mapping_html(self._mapping, "", self.changed) + state_html(self._mapping)
+        return mapping_html(self._mapping, "", self.changed, is_short=True) + state_html(self._mapping)
 
 def schema_mapper(
     comparison: SchemaComparison,  # from `compare_schemas`

@@ -13,12 +13,13 @@ import numpy as np
 import pyarrow as pa
 
 from ..core.databases import hide_password
-from ..core.errors import DataError, DlmineError
+from ..core.errors import DataError, DlmineError, listed, nearest
 from ..core.tables import read_table
 from .anomalies import OddRows, find_odd_rows
 from .associations import Associations, Baskets, find_rules, read_baskets, row_baskets
 from .card import Card
 from .clusters import Clusters, compare_clusters, find_clusters
+from .access import permit as access_permit
 from .encoding import encode_rows
 from .groups import Condition
 from .values import to_levels, to_numbers
@@ -35,21 +36,27 @@ def join_by_keys(table: pa.Table, other: pa.Table, keys: tuple, name: str) -> pa
     for column in new: table = table.append_column(column, other[column].take(places))
     return table
 
+def _reader(card: Card, settings, permit: Callable | None) -> Callable:
+    "What reads a source of the card: of governed data only the columns that an approved request covers"
+    def read(source) -> pa.Table:
+        if card.access == "open": return read_table(source.location, base=card.base, settings=settings)
+        names = tuple(read_table(source.location, base=card.base, settings=settings, rows=1).column_names)
+        return read_table(source.location, base=card.base, settings=settings, columns=list((permit or access_permit(card, settings))(source, names).columns))
+    return read
+
 def load_rows(card: Card,  # sources; the first holds the rows
               settings=None,  # None for those of the folder
               rows: int = 0,  # rows of a sample, 0 for all
-              permit: Callable | None = None,  # (card) → None, or an error: decides who may read governed data
+              permit: Callable | None = None,  # (source, its columns) → object with `.columns` that may be read, or an error; None: the workspace's access requests
               ) -> tuple:  # (table, notes in sentences)
     "The card's rows with what further sources know about them, without asking for a target"
-    if card.access == "governed":
-        if permit is None: raise DataError(f"The card {card.name!r} says access: governed, and no approval is at hand. Ask for access, or pass permit=.")
-        permit(card)
     first, *others = card.sources
-    table, notes = read_table(first.location, base=card.base, settings=settings), []
+    read = _reader(card, settings, permit)
+    table, notes = read(first), []
     for other in others:
-        if not other.keys or not set(other.keys) <= set(table.column_names): continue
+        if other.name in first.upstream or not other.keys or not set(other.keys) <= set(table.column_names): continue
         before = table.num_columns
-        table = join_by_keys(table, read_table(other.location, base=card.base, settings=settings), other.keys, other.name)
+        table = join_by_keys(table, read(other), other.keys, other.name)
         notes.append(f"{hide_password(other.location)} gives {table.num_columns - before} further columns, by {', '.join(other.keys)}.")
     if 0 < rows < table.num_rows and not getattr(card.task, "basket", None):
         notes.append(f"A sample: {rows:,} rows of {table.num_rows:,}.")
@@ -170,6 +177,15 @@ def _rules_of_rows(table: pa.Table, card: Card, exclude: tuple, about: str | Non
     longest = 3 if len(baskets.names) <= 80 else 2
     return find_rules(baskets, minimum=0.01 if named else 0.05, longest=longest, about=named, confidence=0.05 if named else 0.3)
 
+def _reaching(table: pa.Table, least: dict) -> np.ndarray:
+    "bool (n,): rows whose columns reach the values that the card asks for"
+    kept = np.ones(table.num_rows, bool)
+    for name, value in least.items():
+        if name not in table.column_names: raise DataError(f"task.at_least names {name!r}, and the data has no such column. {nearest(name, table.column_names)} It has: {listed(table.column_names)}.".replace("  ", " "))
+        kept &= np.nan_to_num(to_numbers(table[name], name=name), nan=-np.inf) >= value
+    if not kept.any(): raise DataError(f"task.at_least keeps no row: none reaches {listed(f'{name} {value:g}' for name, value in least.items())}. Lower it.")
+    return kept
+
 def run_unsupervised(card: Card,  # task: what to look for; exclude, columns, target as elsewhere
                      table: pa.Table | None = None,  # the rows; default: `load_rows(card)`
                      *, embed: Callable | None = None,  # (n, p) matrix of encoded rows → (n, k) learned embedding, to cluster besides
@@ -184,6 +200,7 @@ def run_unsupervised(card: Card,  # task: what to look for; exclude, columns, ta
     notes = []
     if table is None: table, said = load_rows(card, settings); notes += said
     task, measuring = card.task, dict(most=6, sample=2000, resamples=6) | measuring
+    if keep is None and getattr(task, "at_least", None): keep = _reaching(table, task.at_least)
     if getattr(task, "basket", None): return _run_baskets(card, table, embed, keep, seed, measuring)
     if rows < table.num_rows:
         notes.append(f"A sample: {rows:,} rows of {table.num_rows:,}.")
