@@ -252,6 +252,7 @@ def _open_file(url: str, table, query, base: Path, shown: str):
         dialect, connection = "duckdb", duckdb.connect(str(path), read_only=True)
         names, kinds = "SELECT table_name FROM information_schema.tables", lambda: {}
     with closing(connection):
+        connection.execute("BEGIN")
         if not query: table = _choose(table, [name for name, in connection.execute(names).fetchall()], shown)
         source, known = _source(table, query), {} if query else kinds()
         described = connection.execute(f"SELECT * FROM {source} LIMIT 0").description

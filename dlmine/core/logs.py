@@ -31,8 +31,9 @@ class Lines:
         path: str | Path,  # the file; .gz, .bz2 and .zst are unpacked
         start: int = 0,  # byte of the (unpacked) file to start from, the beginning of a line
         block: int = 1 << 24,  # bytes to read at once
+        end: int | None = None,  # byte of an uncompressed file to stop at, though it may have grown; None for its end
     ):
-        self.path, self.start, self.block = Path(path), start, block
+        self.path, self.start, self.block, self.end = Path(path), start, block, end
         self.position, self.torn = start, b""  # byte after the last complete line; what follows it
 
     def __iter__(self) -> Iterator:
@@ -43,7 +44,7 @@ class Lines:
         try:
             with pa.input_stream(str(self.path), compression="detect") as stream:
                 if self.start: stream.read(self.start) if self.path.suffix in (".gz", ".bz2", ".zst") else stream.seek(self.start)
-                while chunk := stream.read(self.block):
+                while chunk := stream.read(self.block if self.end is None else max(0, min(self.block, self.end - self.position - len(self.torn)))):
                     text = self.torn + chunk
                     end = text.rfind(b"\n") + 1
                     self.torn = text[end:]

@@ -228,7 +228,7 @@ def count_columns(
     else: level = f"SELECT {', '.join(inside)} FROM {relation}"
     connection.execute("SET TimeZone = 'UTC'")
     wanted |= {("extra", key): sql for key, sql in (extra or {}).items()}
-    answer = connection.execute(f"SELECT count(*), {', '.join(wanted.values())} FROM ({level})").fetchone()
+    answer = connection.execute(f"SELECT count(*), {', '.join(wanted.values())} FROM ({level})").fetchall()[0]
     values = dict(zip(wanted, answer[1:]))
     of = lambda key: {inner: value for (outer, inner), value in values.items() if outer == key}
     columns = tuple(_found(plan, answer[0], of(place)) for place, plan in enumerate(plans))

@@ -11,7 +11,7 @@ import json
 import re
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -85,16 +85,27 @@ def _check_columns(names: list[str], wanted: Wanted, shown: str):
         for name in asked:
             if name not in names: raise DataError(f"{what}: {name!r} is not a column of {shown}; it has {listed(names)}. {nearest(name, names)}".rstrip())
 
-def _measure(reader: Callable, relation: str, sample, wanted: Wanted, shown: str, extra: dict | None = None):
-    "Counts of what `reader(connection)` registers as \"source\"; keys in a second pass"
+_GROUP = 32  # columns that one statement counts: more of them exceed the memory
+
+def _measure(reader: Callable, relation: str, sample, wanted: Wanted, shown: str):
+    "Counts of what `reader(connection)` registers as \"source\", a group of columns after the other; keys in a pass of their own"
     _check_columns(sample.column_names, wanted, shown)
-    with _duckdb(wanted, shown) as connection, reader(connection):
-        counts, more = count_columns(connection, relation, sample, wanted.timestamp, wanted.as_of, wanted.zone, extra)
-    if not wanted.keys: return counts, more, None, 0
+    groups = [sample.select(sample.column_names[start:start + _GROUP]) for start in range(0, sample.num_columns, _GROUP)]
+    count = lambda connection, relation, group: count_columns(connection, relation, group, wanted.timestamp, wanted.as_of, wanted.zone)[0]
+    if sample.num_rows < SAMPLE_ROWS:   # then the sample is the source
+        with _duckdb(wanted, shown) as connection:
+            connection.execute("PRAGMA disable_optimizer")   # planning would take longer than counting
+            parts = [count(connection.register("sample", group), "sample", group) for group in groups]
+    else:
+        parts = []
+        for group in groups:
+            with _duckdb(wanted, shown) as connection, reader(connection): parts.append(count(connection, relation, group))
+    counts = Counts(parts[0].rows, tuple(column for part in parts for column in part.columns), next((part.stamps for part in parts if part.stamps), None))
+    if not wanted.keys: return counts, None, 0
     found = []
     for statement in _keys_sql(wanted.keys, relation, none=NONE):
-        with _duckdb(wanted, shown) as connection, reader(connection): found.append(int(connection.execute(statement).fetchone()[0]))
-    return counts, more, *found
+        with _duckdb(wanted, shown) as connection, reader(connection): found.append(int(connection.execute(statement).fetchall()[0][0]))
+    return counts, *found
 
 # %% ../../nbs/01_framing/45_source_readers.ipynb #4ea09923
 class _Stream:
@@ -137,19 +148,15 @@ def _measure_parquet(files: list[Path], wanted: Wanted, shown: str) -> Measureme
     try: sample = _first((batch for file in files for batch in parquet.ParquetFile(file).iter_batches(SAMPLE_ROWS)), shown)
     except (pa.ArrowException, OSError) as error: raise DataError(f"{shown} cannot be read as Parquet: {' '.join(str(error).split())[:200]}. Is it complete?") from error
     listing = "[" + ", ".join("'" + str(file).replace("'", "''") + "'" for file in files) + "]"
-    @contextmanager
-    def reader(connection): yield
-    counts, _, duplicates, keyless = _measure(reader, f"read_parquet({listing}, union_by_name = true)", sample, wanted, shown)
+    reader = lambda connection: nullcontext()
+    counts, duplicates, keyless = _measure(reader, f"read_parquet({listing}, union_by_name = true)", sample, wanted, shown)
     return Measurement("Parquet" if len(files) == 1 else f"Parquet, {len(files):,} files", counts, sample, duplicates=duplicates, keyless=keyless)
 
 def _measure_table(table, kind: str, wanted: Wanted, shown: str) -> Measurement:
     "A table in memory: a data set, an Arrow file, a JSON array"
-    @contextmanager
-    def reader(connection):
-        connection.register("source", table)
-        yield
+    reader = lambda connection: nullcontext(connection.register("source", table))
     if not table.num_rows: raise DataError(f"{shown} has no rows.")
-    counts, _, duplicates, keyless = _measure(reader, "source", table.slice(0, SAMPLE_ROWS), wanted, shown)
+    counts, duplicates, keyless = _measure(reader, "source", table.slice(0, SAMPLE_ROWS), wanted, shown)
     return Measurement(kind, counts, table.slice(0, SAMPLE_ROWS), duplicates=duplicates, keyless=keyless)
 
 # %% ../../nbs/01_framing/45_source_readers.ipynb #f912b3f4
@@ -166,7 +173,7 @@ def _measure_delimited(files: list[Path], wanted: Wanted, shown: str, encoding: 
                 skipped[file] = odd
     try:
         sample = _first(batches(), shown)
-        counts, _, duplicates, keyless = _measure(_Stream(batches, sample.schema), "source", sample, wanted, shown)
+        counts, duplicates, keyless = _measure(_Stream(batches, sample.schema), "source", sample, wanted, shown)
     except DataError as error:
         if encoding or "UTF8" not in str(error): raise
         return _measure_delimited(files, wanted, shown, "cp1252")
@@ -183,8 +190,9 @@ def _good(line: str = "line") -> str:
 def _lines(files: list[Path], state: dict) -> Iterator:
     "Record batches of the complete lines of some files; bytes of an unfinished last line go into state"
     import pyarrow as pa
+    sizes = state.setdefault("sizes", {file: file.stat().st_size for file in files})   # every pass sees the file as long as the first one did
     for file in files:
-        lines = Lines(file, block=1 << 23)
+        lines = Lines(file, block=1 << 23, end=sizes[file])
         for part in lines: yield pa.record_batch({"line": part})
         if lines.torn.strip():
             text = lines.torn.decode("utf-8", "replace")
@@ -214,7 +222,7 @@ def _measure_lines(files: list[Path], wanted: Wanted, shown: str, kind: str, is_
     schema = pa.schema([("line", pa.large_string())])
     stream = _Stream(lambda: _lines(files, state), schema)
     with _duckdb(wanted, shown) as connection, stream(connection):
-        bad, shapes = connection.execute(f"SELECT count_if(NOT {_good()} AND trim(line) <> ''), list(DISTINCT json_keys(CASE WHEN {_good()} THEN line END)) FILTER ({_good()}) FROM source").fetchone()
+        bad, shapes = connection.execute(f"SELECT count_if(NOT {_good()} AND trim(line) <> ''), list(DISTINCT json_keys(CASE WHEN {_good()} THEN line END)) FILTER ({_good()}) FROM source").fetchall()[0]
     keys = list(dict.fromkeys(key for shape in sorted(shapes or [], key=lambda shape: (-len(shape), shape)) for key in shape))
     if not keys:
         torn = f" Its last line is unfinished ({state['torn']} bytes)." if state.get("torn") else ""
@@ -225,7 +233,7 @@ def _measure_lines(files: list[Path], wanted: Wanted, shown: str, kind: str, is_
     with _duckdb(wanted, shown) as connection, stream(connection):
         connection.execute("SET preserve_insertion_order = true")
         sample = connection.sql(f"SELECT {fields} FROM ({taken}) WHERE record IS NOT NULL LIMIT {SAMPLE_ROWS}").to_arrow_table()
-    counts, _, duplicates, keyless = _measure(stream, f"(SELECT {fields} FROM ({taken}) WHERE record IS NOT NULL)", sample, wanted, shown)
+    counts, duplicates, keyless = _measure(stream, f"(SELECT {fields} FROM ({taken}) WHERE record IS NOT NULL)", sample, wanted, shown)
     return Measurement(kind, counts, sample, duplicates=duplicates, keyless=keyless, rejected=bad or 0, examples=_first_bad(files) if bad else (), torn=state.get("torn", 0))
 
 # %% ../../nbs/01_framing/45_source_readers.ipynb #55fd59ae
@@ -243,7 +251,7 @@ def _measure_log(files: list[Path], pattern: str | None, wanted: Wanted, shown: 
     except DataError as error:
         if state["lines"]: raise DataError(f"{shown}: the pattern {pattern!r} fits none of {state['lines']:,} lines; {state['examples'][0]!r} does not. Correct pattern:.") from error
         raise
-    counts, _, duplicates, keyless = _measure(_Stream(batches, sample.schema), "source", sample, wanted, shown)
+    counts, duplicates, keyless = _measure(_Stream(batches, sample.schema), "source", sample, wanted, shown)
     if counts.stamps: counts = replace(counts, stamps=replace(counts.stamps, offsets=tuple(sorted(state["offsets"]))))
     kind = f"access log ({pattern})" if pattern in ("common", "combined") else "log"
     return Measurement(kind, counts, sample, duplicates=duplicates, keyless=keyless, rejected=state["rejected"], examples=tuple(state["examples"]))
