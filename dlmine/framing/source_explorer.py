@@ -66,7 +66,7 @@ def _build(explorer):
     "The live widget"
     import ipywidgets as w
     names = [card.name for card in explorer.sources.cards]
-    pick = w.RadioButtons(options=[(f"{card.name} ({card.state})", card.name) for card in explorer.sources.cards], value=explorer.shown, description="show", layout=w.Layout(width="320px"), style={"description_width": "46px"})
+    pick = w.ToggleButtons(options=[(f"{card.name} ({card.state})", card.name) for card in explorer.sources.cards], value=explorer.shown, layout=w.Layout(width="330px"), style={"button_width": "155px"})
     boxes = {name: w.Checkbox(value=name in explorer.chosen, description=f"use {name}", indent=False, layout=w.Layout(width="200px")) for name in names}
     advised, everything = w.Button(description="As advised", tooltip="Tick the sources that the advice permits"), w.Button(description="Tick all")
     details, picture, choice = w.HTML(), w.HTML(), w.HTML()
