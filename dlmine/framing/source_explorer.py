@@ -78,7 +78,8 @@ def _build(explorer):
     everything.on_click(lambda _: setattr(explorer, "value", tuple(names)))
     explorer._controls = (pick, boxes, details, picture, choice)
     _show(explorer)
-    left = w.VBox([pick, w.HBox([advised, everything]), *boxes.values(), choice], layout=w.Layout(width="340px", flex="0 0 auto"))
+    head = lambda words: w.HTML(f"<b>{words}</b>")
+    left = w.VBox([head("Show"), pick, head("Use"), *boxes.values(), w.HBox([advised, everything]), choice], layout=w.Layout(width="340px", flex="0 0 auto"))
     right = w.VBox([details, picture], layout=w.Layout(flex="1 1 520px", min_width="0"))
     return w.HBox([left, right], layout=w.Layout(flex_flow="row wrap", align_items="flex-start"))
 

@@ -38,8 +38,8 @@ def test_sources_are_looked_at_and_ticked_by_keyboard(notebook):
     page.keyboard.press("Enter")
     wait_for_text(page, ".dlmine-sources-details", "Fleet registry")
     assert ask(page, "print(explorer.shown)") == "planes"
-    rows = page.locator(".dlmine-sources-details table").last.inner_text()
-    assert "X99999" in rows and "N10156" not in rows   # tail numbers are masked
+    details = page.locator(".dlmine-sources-details").inner_text()
+    assert "X99999" in details and "N10156" not in details   # tail numbers are masked, the least and the most of them too
 
     boxes = page.locator(".dlmine-sources-use input[type=checkbox]")
     boxes.nth(1).focus()

@@ -32,7 +32,7 @@ def test_twin_is_small_masked_and_whole(explorer):
         assert 2000 < len(twin.encode()) < 60_000 and "<svg" in twin and "left out" not in twin.lower().split("although")[0][:200]
     explorer.show("people")
     twin = explorer.twin()
-    assert "ann3@example.org" not in twin.split("First rows")[1] and "xxx9@xxxxxxx.xxx" in twin and "Ann Öst 3" not in twin.split("First rows")[1]
+    assert "example.org" not in twin and "xxx9@xxxxxxx.xxx" in twin and "Ann Öst" not in twin
 
 
 def test_controls_follow_the_value(explorer):
