@@ -40,7 +40,7 @@ def find_rare(
     import pyarrow.compute as pc
     texts = [name for name in sample.column_names if pa.types.is_string(sample[name].type) or pa.types.is_large_string(sample[name].type)]
     rare = [name for name in texts if pc.count_distinct(sample[name]).as_py() > max(12, sample.num_rows / 20)]
-    return {name for name in rare if not all(re.fullmatch(r"[-+.\d: TZ/]+", text or "0") for text in sample[name].slice(0, 200).to_pylist())}
+    return {name for name in rare if not all(re.fullmatch(r"[-+.\d: TZ/eE]+|-?inf", text or "0") for text in sample[name].slice(0, 200).to_pylist())}
 
 def show_rows(
     sample,  # pa.Table of first rows
@@ -61,7 +61,7 @@ def hide_values(
     shorn = lambda problem: re.sub(r", such as '.*'$|, such as \".*\"$", "", problem)
     def hidden(column):
         if is_governed: return replace(column, minimum=None, maximum=None, problems=tuple(shorn(problem) for problem in column.problems))
-        if column.name not in rare: return column
+        if column.name not in rare or column.kind in ("integer", "number", "moment", "date", "truth value"): return column
         return replace(column, minimum=column.minimum and mask(str(column.minimum)), maximum=column.maximum and mask(str(column.maximum)), problems=tuple(shorn(problem) for problem in column.problems))
     return tuple(hidden(column) for column in columns)
 
