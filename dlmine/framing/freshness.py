@@ -116,7 +116,7 @@ def span_words(
     "A length of time as a person says it"
     if seconds is None: return "–"
     for unit, size in (("days", 86_400), ("hours", 3600), ("minutes", 60)):
-        if seconds >= 2 * size or unit == "minutes" and seconds >= 60: return f"{seconds / size:,.1f}".removesuffix(".0") + f" {unit}"
+        if seconds >= 3 * size or unit == "minutes" and seconds >= 60: return f"{seconds / size:,.1f}".removesuffix(".0") + f" {unit}"
     return f"{seconds:,.0f} seconds"
 
 def judge_freshness(
