@@ -39,9 +39,9 @@ def join_by_keys(table: pa.Table, other: pa.Table, keys: tuple, name: str) -> pa
 def _reader(card: Card, settings, permit: Callable | None) -> Callable:
     "What reads a source of the card: of governed data only the columns that an approved request covers"
     def read(source) -> pa.Table:
-        if card.access == "open": return read_table(source.location, base=card.base, settings=settings)
-        names = tuple(read_table(source.location, base=card.base, settings=settings, rows=1).column_names)
-        return read_table(source.location, base=card.base, settings=settings, columns=list((permit or access_permit(card, settings))(source, names).columns))
+        if card.access == "open": return read_table(source.location, base=card.base, settings=settings, pattern=source.pattern)
+        names = tuple(read_table(source.location, base=card.base, settings=settings, rows=1, pattern=source.pattern).column_names)
+        return read_table(source.location, base=card.base, settings=settings, pattern=source.pattern, columns=list((permit or access_permit(card, settings))(source, names).columns))
     return read
 
 def load_rows(card: Card,  # sources; the first holds the rows

@@ -163,11 +163,11 @@ def read_source(card: Card,  # sources; the first holds the rows
     if card.modality.kind != "tabular": raise DataError(f"modality: {card.modality.kind} has no loader here yet. Set modality: tabular in the card.")
     source, columns, granted = card.sources[0], None, None
     if card.access == "governed":
-        head = read_table(source.location, base=card.base, settings=settings, rows=1)
+        head = read_table(source.location, base=card.base, settings=settings, rows=1, pattern=source.pattern)
         check_names(head, card)
         granted = (permit or access_permit(card, settings))(source, tuple(head.column_names))
         columns = list(granted.columns)
-    table = read_table(source.location, base=card.base, settings=settings, columns=columns)
+    table = read_table(source.location, base=card.base, settings=settings, columns=columns, pattern=source.pattern)
     if table.num_rows == 0: raise DataError(f"{hide_password(source.location)} holds no rows. Give data with at least some dozen rows.")
     if granted is None: check_names(table, card)
     return table, granted
