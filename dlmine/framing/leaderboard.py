@@ -175,7 +175,7 @@ def say_verdict(board: Leaderboard) -> str:
     gap = f"{deep.name} has {quality(deep)}, a difference of {say(one.value, True)} ({say(one.lower, True)} to {say(one.upper, True)})"
     head = f"{base.name} has {quality(base)}, {gap}."
     dearer = board.break_even.get("times_fit")
-    cost = f" {deep.name} takes {dearer:.1f} times the processor time to fit." if dearer else ""
+    cost = f" {deep.name} takes {dearer:.1f} times the processor time to fit." if dearer and base.name != "dummy" else ""
     if board.margin >= 0: return f"Traditional suffices{', and even that learned nothing' if base.name == 'dummy' else ''}: {head}{cost} To turn this, {deep.name} must gain more than {say(abs(board.margin))} in {label} on these rows, with the same spread."
     if board.suffices: return f"Traditional suffices: {head}{cost} The difference is certain, but smaller than the {board.break_even['metric']:.4f} that would pay for it."
     return f"Deep has a case: {head}{cost} The verdict turns if {deep.name} loses {say(-board.margin)}; what it costs more must be worth that to the owner."

@@ -17,6 +17,7 @@ from ..core.evidence import Evidence
 from ..core.tables import read_table
 from ..core.view import table_html
 from .card import Card
+from .governed import source_reader
 from .clocks import ClockGap, gaps_across, gaps_within
 from .links import Link, find_links, link_rows
 from .schema_checks import KINDS, SEVERITIES, Agreement, Mismatch, check_link, check_table, relate
@@ -220,10 +221,10 @@ def plot_links(
     return draw(figure, "Share of rows without a partner: " + ", ".join(f"{label} {share:.2%}" for label, share in zip(labels, shares)))
 
 # %% ../../nbs/01_framing/67_schemas.ipynb #a5253894
-def _tables_of(subject, read) -> tuple[dict, dict, object]:
+def _tables_of(subject, read, settings) -> tuple[dict, dict, object]:
     "(name → table or location, name → key, folder) of a card or of tables"
     if isinstance(subject, Card):
-        give = read or (lambda source: source.location)
+        give = read or (source_reader(subject, settings) if subject.access == "governed" else lambda source: source.location)
         return {source.name: (lambda source=source: give(source)) for source in subject.sources}, {source.name: tuple(source.keys) for source in subject.sources if source.keys}, subject.base
     if isinstance(subject, Mapping) and subject: return {str(name): (lambda data=data: data) for name, data in subject.items()}, {}, None
     raise DataError("Give a card, or the tables to compare as {name: table or location}.")
@@ -246,13 +247,13 @@ def compare_schemas(
     settings=None,  # core.settings.Settings
     *,
     keys: Mapping | None = None,  # name → columns that identify a row; a card brings its own
-    read: Callable | None = None,  # gives the table or location of a card's source; default: its location
+    read: Callable | None = None,  # gives the table or location of a card's source; default: its location, and of governed data what approved requests cover
     base=None,  # folder that relative locations start from; default: the card's
     exact: bool | None = None,  # as in `profile_schema`
     memory: str = "1GB",  # limit of DuckDB
 ) -> SchemaComparison:
     "Finds where sources disagree, with each other and with themselves; one source is checked by itself"
-    tables, declared, folder = _tables_of(subject, read)
+    tables, declared, folder = _tables_of(subject, read, settings)
     base, declared = base or folder, {**declared, **(keys or {})}
     good, left_out = _opened(tables, base, settings)
     with open_tables(good, base, settings, memory) as connection:

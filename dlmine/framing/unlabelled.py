@@ -19,8 +19,8 @@ from .anomalies import OddRows, find_odd_rows
 from .associations import Associations, Baskets, find_rules, read_baskets, row_baskets
 from .card import Card
 from .clusters import Clusters, compare_clusters, find_clusters
-from .access import permit as access_permit
 from .encoding import encode_rows
+from .governed import source_reader
 from .groups import Condition
 from .values import to_levels, to_numbers
 
@@ -36,14 +36,6 @@ def join_by_keys(table: pa.Table, other: pa.Table, keys: tuple, name: str) -> pa
     for column in new: table = table.append_column(column, other[column].take(places))
     return table
 
-def _reader(card: Card, settings, permit: Callable | None) -> Callable:
-    "What reads a source of the card: of governed data only the columns that an approved request covers"
-    def read(source) -> pa.Table:
-        if card.access == "open": return read_table(source.location, base=card.base, settings=settings, pattern=source.pattern)
-        names = tuple(read_table(source.location, base=card.base, settings=settings, rows=1, pattern=source.pattern).column_names)
-        return read_table(source.location, base=card.base, settings=settings, pattern=source.pattern, columns=list((permit or access_permit(card, settings))(source, names).columns))
-    return read
-
 def load_rows(card: Card,  # sources; the first holds the rows
               settings=None,  # None for those of the folder
               rows: int = 0,  # rows of a sample, 0 for all
@@ -51,7 +43,7 @@ def load_rows(card: Card,  # sources; the first holds the rows
               ) -> tuple:  # (table, notes in sentences)
     "The card's rows with what further sources know about them, without asking for a target"
     first, *others = card.sources
-    read = _reader(card, settings, permit)
+    read = source_reader(card, settings, permit)
     table, notes = read(first), []
     for other in others:
         if other.name in first.upstream or not other.keys or not set(other.keys) <= set(table.column_names): continue

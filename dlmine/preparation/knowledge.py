@@ -268,7 +268,9 @@ def add_knowledge(
     features, matchings = [], []
     for join in card.prepare.knowledge:
         if join.column not in table.column_names: raise DataError(f"prepare.knowledge: column {join.column!r} is not in the data. {nearest(join.column, table.column_names)} It has {listed(table.column_names, 12)}.")
+        from dlmine.core.datasets import DATASETS
         location = _location(card, join.source)
+        if location == join.source and join.source != "wordnet" and ":" not in location and location not in DATASETS and not (card.base / location).exists(): raise DataError(f"prepare.knowledge: {join.source!r} is neither a source of the card nor a file. {nearest(join.source, [each.name for each in card.sources])} The card's sources are {listed([each.name for each in card.sources])}.".replace("  ", " "))
         if join.kind == "taxonomy": made, matching = join_taxonomy(rows, join.column, read_taxonomy(location, card.base, settings))
         else:
             known = read_table(location, base=card.base, settings=settings)

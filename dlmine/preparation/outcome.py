@@ -71,6 +71,6 @@ def conclude(card,  # as it stands after preparation
     notes = [str(proof)] if proof.identical else []
     if leakage is not None: notes += [f"A suspicion: {one.message}" for one in leakage.findings if one not in leakage.leaks] or ([] if leaks else ["No leak was found."])
     acted = sum(chosen not in ("keep", "none", "levels") for _, chosen, _ in decided)
-    if decided: notes.append(f"{len(decided)} choices were tried; {acted} change something, {sum(why.startswith('Overruled') for _, _, why in decided)} are overruled.")
+    if decided: notes.append(f"Choices tried: {len(decided)}; of these {acted} change something, and {sum(why.startswith('Overruled') for _, _, why in decided)} were overruled.")
     if change is not None: notes.append(str(change)[:1500])
     return Preparation(card.name, version.label, tuple(forbids), tuple(notes), tuple(decided), {"version": version.hash, "number": version.number, "leaks": len(leaks), "replay_identical": proof.identical, "decisions": len(decided), "acted": acted})

@@ -287,6 +287,7 @@ class Replay:
     version: str  # label
     compared: int  # columns, over all sides
     differing: tuple  # "side: column" that differ
+    sides: tuple = ()  # that were replayed
 
     @property
     def figures(self) -> dict:
@@ -303,7 +304,7 @@ class Replay:
         return Evidence("preparation.replay", self.version, "passed" if self.identical else "failed", self.figures, notes=str(self))
 
     def __str__(self) -> str:
-        if self.identical: return f"{self.version}: {self.compared:,} columns replayed, every bit the same."
+        if self.identical: return f"{self.version}: {self.compared // max(1, len(self.sides)):,} features of {listed(self.sides)} replayed, every bit the same."
         return f"{self.version}: {len(self.differing):,} of {self.compared:,} columns differ: {listed(self.differing, 5)}."
 
     def _repr_html_(self) -> str: return f"<p>{'✓' if self.identical else '✗'} {self}</p>"
@@ -320,4 +321,4 @@ def replay(version: FeatureVersion,  # stored
         found = hash_features(preprocessor.transform(table), names)
         compared += len(found)
         differing += [f"{side}: {name}" for name, digest in found.items() if version.columns[side].get(name) != digest]
-    return Replay(version.label, compared, tuple(differing))
+    return Replay(version.label, compared, tuple(differing), tuple(tables))
