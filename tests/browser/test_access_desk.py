@@ -4,6 +4,7 @@ import datetime
 import pyarrow as pa
 import pytest
 from driving import ask, wait_for_answer, wait_for_text
+from playwright.sync_api import expect
 
 from dlmine.core.settings import load_settings
 from dlmine.framing.access_desk import access_desk
@@ -64,7 +65,7 @@ def test_write_tick_and_hand_in_with_the_keyboard(page):
     page.locator(f"{BOX} .dlmine-access-submit").focus()
     page.keyboard.press("Enter")
     wait_for_text(page, f"{BOX} .dlmine-access-standing", "Missing: data owner, privacy, security")
-    assert page.locator(f"{BOX} .dlmine-access-purpose textarea").is_disabled()
+    expect(page.locator(f"{BOX} .dlmine-access-purpose textarea")).to_be_disabled()
     assert ask(page, "from dlmine.framing.access import load_request; print(load_request(desk.request.id).state)") == "submitted"
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from driving import NOTEBOOK, ask, open_notebook, running_lab, scroll_to, wait_for_text
 from playwright.sync_api import Error as BrowserError
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import expect, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[2]
 # Enough epochs, and no patience, that only a person ends the training.
@@ -100,7 +100,7 @@ def test_watch_the_training_and_stop_it(page):
     clicked = time.monotonic()
     ended = wait_for_text(page, monitor, "done · A person stopped the training", 15)
     assert time.monotonic() - clicked < 8 and int(re.search(r"(\d+) of 2000", ended)[1]) < 500
-    assert page.locator(stop).is_disabled()
+    expect(page.locator(stop)).to_be_disabled(timeout=10_000)   # its own message, after that of the text
 
 
 def test_the_rest_ran_and_was_published(page, lab):

@@ -3,6 +3,8 @@ import re
 
 import pytest
 from driving import ask, scroll_to, wait_for_answer, wait_for_text
+from playwright.sync_api import expect
+from playwright.sync_api import expect
 
 pytestmark = pytest.mark.browser
 CELLS = ["""
@@ -27,7 +29,7 @@ def test_rows_and_features_are_looked_at_by_keyboard(notebook):
     moved = int(wait_for_answer(page, "print(lens.row)", f"^(?!{row}$)\\d+$"))
     wait_for_text(page, ".dlmine-lens-words", f"row {moved:,}")
     assert page.locator(".dlmine-lens-picture svg").first.get_attribute("aria-label") != picture
-    assert page.locator(".dlmine-lens-row input").input_value() == str(moved)
+    expect(page.locator(".dlmine-lens-row input")).to_have_value(str(moved))
 
     box = page.locator(".dlmine-lens-row input")
     box.focus()
@@ -41,7 +43,7 @@ def test_rows_and_features_are_looked_at_by_keyboard(notebook):
     page.keyboard.press("Enter")   # from the mean to the spread
     assert wait_for_answer(page, "print(lens.value['feature'])", "^carrier_std_6h$")
     wait_for_text(page, ".dlmine-lens-words", "carrier_std_6h of row 1,234")
-    assert page.locator(".dlmine-lens-feature select").input_value() == "carrier_std_6h"
+    expect(page.locator(".dlmine-lens-feature select")).to_have_value("carrier_std_6h")
     page.locator(".dlmine-lens-feature select").select_option("carrier_count_6h")
     wait_for_text(page, ".dlmine-lens-words", "carrier_count_6h of row 1,234")
 

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 from driving import ask, wait_for_answer, wait_for_text
+from playwright.sync_api import expect
 
 pytestmark = pytest.mark.browser
 ROOT = Path(__file__).resolve().parents[2]
@@ -57,4 +58,4 @@ def test_another_column_shows_its_own_values(notebook):
     wait_for_text(page, ".dlmine-outlier-explorer-details", f"outliers.{second}")
     ask(page, "explorer.show(explorer.columns[0])")                      # from the kernel to the page
     wait_for_text(page, ".dlmine-outlier-explorer-details", f"outliers.{ask(page, 'print(explorer.columns[0])')}")
-    assert select.input_value() == ask(page, "print(explorer.columns[0])")
+    expect(select).to_have_value(ask(page, "print(explorer.columns[0])"))

@@ -1,6 +1,7 @@
 "The task canvas in JupyterLab: facts are turned and the decision overruled, by keyboard alone; the numbers move in page and kernel."
 import pytest
 from driving import ask, scroll_to, wait_for_answer, wait_for_text
+from playwright.sync_api import expect
 
 pytestmark = pytest.mark.browser
 CELLS = ["""
@@ -40,7 +41,7 @@ def test_facts_are_turned_and_the_decision_follows(notebook):
     page.locator("button.dlmine-task-reset").focus()
     page.keyboard.press("Enter")
     assert wait_for_answer(page, "print(canvas.value['labels']['labelled'])", "^2000$") == "2000"
-    assert page.locator(".dlmine-task-labelled input").input_value() == "2000"
+    expect(page.locator(".dlmine-task-labelled input")).to_have_value("2000")
 
     ask(page, "canvas.value = {'labels': {'labelled': 120}}")   # from the kernel to the page
     wait_for_text(page, ".dlmine-task-words", "Only 120 labels")
