@@ -29,6 +29,7 @@ class Settings:
     cache: Path | None = None  # derived tables that can be computed again; None: the user's cache folder
     time_budget: int = 3600  # seconds that a headless run may take
     threads: int = 0  # threads for computing; 0: all
+    heartbeat: Path | None = None  # a file that a headless run touches every second, for the probes of a container; None: no file
     html_limit: int = 3_000_000  # bytes that the HTML of one report may have
     sample_rows: int = 20_000  # rows that a costly linked report (Evidently) is computed on
     departments: str = "data owner, privacy, security"  # who must sign a request for governed data, separated by commas; a person signs in the role of the settings
@@ -60,7 +61,7 @@ _RESERVED = ("DLMINE_RUN", "DLMINE_HEADLESS")  # how the runner speaks to a note
 # %% ../../nbs/00_core/10_settings.ipynb #47341233
 def _value(key: str, text: str, folder: Path, place: str):
     "The typed value of one setting; raises SettingsError naming the place it came from"
-    if key in ("workspace", "data", "cache"):
+    if key in ("workspace", "data", "cache", "heartbeat"):
         if not text.strip():
             if key == "workspace": raise SettingsError(f"{place}: workspace is empty. Give a folder, or leave the key out.")
             return None

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['FAMILY', 'import_papermill', 'cell_headings', 'end_processes', 'Watch', 'Progress', 'Execution', 'kernel_environment',
-           'execute']
+           'beat', 'execute']
 
 # %% ../../nbs/10_runs/18_kernel.ipynb #ec781b27
 import ast
@@ -13,6 +13,7 @@ import sys
 import tempfile
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -158,6 +159,14 @@ def kernel_environment(
     return environment
 
 
+def beat(
+    path: Path|None,  # the file of the settings' `heartbeat`; nothing is done without one
+) -> None:
+    "Touch the heartbeat; a full disk must not end a run."
+    with suppress(OSError):
+        if path: Path(path).touch()
+
+
 def _kernel_manager(client, sockets: str):
     "A manager for a kernel under this interpreter, over sockets in a private folder where the system has them."
     from jupyter_client.kernelspec import KernelSpec
@@ -247,7 +256,7 @@ def execute(
     from nbclient.exceptions import DeadKernelError
     from papermill.engines import papermill_engines
     progress = progress or Progress(notebook)
-    watch = Watch(settings.time_budget, tick=progress.tick)
+    watch = Watch(settings.time_budget, tick=lambda: (progress.tick(), beat(settings.heartbeat)))
     node = nbformat.from_dict(_with_notes(notebook))
     execution = Execution(node, watch=watch)
     running = {'place': None}
