@@ -88,7 +88,7 @@ def release_files(
              "features.json": {"columns": preprocessor.inputs, "as_of": card.time, "views": []},
              "training_rows.safetensors": save({"rows": np.sort(hashed)})}
     if trained.family == "net":
-        from dlmine.models.tabular import pack_weights
+        from dlmine.models.architectures import pack_weights
 
         files |= {"architecture.json": trained.architecture, "weights.safetensors": pack_weights(trained.module.module)}
     return files

@@ -106,7 +106,7 @@ def _answers(network, embedded, calibration: dict, chosen):
 
 # %% ../../nbs/05_evaluation/30_attributions.ipynb #38ed44fa
 def explain_by_gradients(
-    network,  # models.tabular.Scores: module, kind, mean, scale; in evaluation mode
+    network,  # models.architectures.Scores: module, kind, mean, scale; in evaluation mode
     features: dict,  # x_num (n, p), x_cat (n, m): the rows to explain
     reference: dict,  # the same of rows whose average is the point of departure
     groups: Groups,  # features → raw columns
@@ -314,7 +314,7 @@ def _network(release):
     "The release's network, or None where it has none that shows its inner side."
     if not (release.path / "architecture.json").is_file():
         return None
-    from dlmine.models.tabular import restore
+    from dlmine.models.architectures import restore
 
     network = restore(release.json("architecture.json"), (release.path / "weights.safetensors").read_bytes())
     return network if has_gradients(network.module) else None

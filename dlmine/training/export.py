@@ -17,7 +17,7 @@ from ..core.errors import IntegrityError
 from .trained import Features, Trained
 
 # %% auto #0
-__all__ = ['silent', 'net_to_onnx', 'with_one_input', 'to_onnx', 'Parity', 'run_onnx', 'measure_parity']
+__all__ = ['silent', 'net_to_onnx', 'with_inputs', 'to_onnx', 'Parity', 'run_onnx', 'measure_parity']
 
 # %% ../../nbs/04_training/40_export.ipynb #3941e0e9
 @contextmanager
@@ -33,45 +33,52 @@ def silent():
 
 
 def net_to_onnx(
-    trained: Trained,  # from training.learner.fit
+    trained: Trained,  # from training.learner.fit or training.linear.fit_linear
 ) -> bytes:
     "The network with its scores as an ONNX graph of one file."
     import torch
-    p, m = trained.widths
-    every = {'x_num': torch.zeros(3, p), 'x_cat': torch.zeros(3, m, dtype=torch.int64)}
-    inputs = {name: value for name, value in every.items() if value.shape[1]}
-    module = trained.module if len(inputs) == 2 else with_one_input(trained.module, next(iter(inputs)), next(iter(set(every) - set(inputs))))
-    rows = tuple({0: torch.export.Dim.DYNAMIC} for _ in inputs)
+    from torch.export import Dim
+    from dlmine.models.architectures import inputs_of
+    from dlmine.training.batches import RAGGED, as_tensors
+    names = inputs_of(trained.module.module)
+    tensors = dict(zip(names, as_tensors(trained.example, names=names)))
+    present = {name: value for name, value in tensors.items() if not (name in ('x_num', 'x_cat') and value.shape[1] == 0)}
+    module = with_inputs(trained.module, names, tensors, tuple(present))
+    open_sides = {name: {0: Dim.DYNAMIC, **({1: Dim.DYNAMIC} if name in RAGGED else {})} for name in present}
     with silent(), torch.no_grad():
-        program = torch.onnx.export(module.eval(), tuple(inputs.values()), dynamo=True, input_names=list(inputs), output_names=['scores'], dynamic_shapes=rows, opset_version=18, verbose=False)
+        program = torch.onnx.export(module.eval(), tuple(present.values()), dynamo=True, input_names=list(present), output_names=['scores'], dynamic_shapes=(tuple(open_sides.values()),), opset_version=18, verbose=False)
         return program.model_proto.SerializeToString()
 
 
-def with_one_input(
-    module,  # takes x_num and x_cat
-    present: str,  # the input that the graph keeps
-    absent: str,  # the input of width 0
+def with_inputs(
+    module,  # takes the inputs `names`, in order
+    names: tuple[str, ...],  # all that it takes
+    example: dict,  # a tensor of each
+    present: tuple[str, ...],  # those that the graph keeps
 ):
-    "A module of one input, which hands an empty matrix on for the other."
+    "A module of just the present inputs; it hands an empty matrix on for each of width 0."
     import torch
+    absent = {name: value.dtype for name, value in example.items() if name not in present}
 
-    class OneInput(torch.nn.Module):
+    class Named(torch.nn.Module):
         def __init__(self):
             super().__init__()
             self.module = module
 
-        def forward(self, values):
-            empty = values.new_zeros((values.shape[0], 0), dtype=torch.float32 if absent == 'x_num' else torch.int64)
-            return self.module(**{present: values, absent: empty})
+        def forward(self, *values):
+            given = dict(zip(present, values))
+            rows = values[0].shape[0]
+            return self.module(*[given[name] if name in given else torch.zeros((rows, 0), dtype=absent[name]) for name in names])
 
-    return OneInput()
+    return Named()
 
 # %% ../../nbs/04_training/40_export.ipynb #8eebea5b
 def to_onnx(
-    trained: Trained,  # from learner.fit or boosting.fit_boosting
+    trained: Trained,  # from learner.fit, boosting.fit_boosting, linear.fit_linear …
 ) -> bytes:
-    "The model as ONNX: inputs x_num float32 (n, p) and x_cat int64 (n, m), one left out where its width is 0; output scores as `Trained.predict` gives them."
-    if trained.family == 'net': return net_to_onnx(trained)
+    "The model as ONNX: inputs of the names and types of the features, without those of width 0; output scores as `Trained.predict` gives them. A family of another kind brings its exporter along."
+    if trained.architecture.get('name'): return net_to_onnx(trained)
+    if trained.export is not None: return trained.export(trained)
     from dlmine.training.trees import trees_to_onnx
     return trees_to_onnx(trained)
 
@@ -100,19 +107,19 @@ class Parity:
 
 def run_onnx(
     graph: bytes,  # from `to_onnx`
-    features: Features,  # x_num and x_cat
+    features: Features,  # arrays by name
     batch: int = 65_536,  # rows at a time
 ) -> np.ndarray:
     "The scores that onnxruntime computes."
     import onnxruntime
-    from dlmine.training.trained import check_features
+    from dlmine.training.trained import check_inputs
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(graph, options, providers=['CPUExecutionProvider'])
-    names = {node.name for node in session.get_inputs()}
-    every = dict(zip(('x_num', 'x_cat'), check_features(features)))
-    count = len(every['x_num'])
-    parts = [session.run(None, {name: values[start:start + batch] for name, values in every.items() if name in names})[0] for start in range(0, max(1, count), batch)]
+    names = tuple(node.name for node in session.get_inputs())
+    every = check_inputs(features, names)
+    count = len(every[names[0]])
+    parts = [session.run(None, {name: values[start:start + batch] for name, values in every.items()})[0] for start in range(0, max(1, count), batch)]
     return np.concatenate(parts)
 
 # %% ../../nbs/04_training/40_export.ipynb #34237878

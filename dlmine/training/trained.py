@@ -14,16 +14,16 @@ import numpy as np
 from ..core.errors import DataError
 
 # %% auto #0
-__all__ = ['Features', 'KINDS', 'Trained', 'plot_history', 'check_features', 'check_target']
+__all__ = ['Features', 'TYPES', 'KINDS', 'Trained', 'plot_history', 'check_features', 'type_of', 'check_inputs', 'check_target']
 
 # %% ../../nbs/04_training/00_trained.ipynb #c852954c
-Features = dict[str, np.ndarray]  # x_num float32 (n, p) with NaN for missing, x_cat int64 (n, m) codes; one may be left out
+Features = dict[str, np.ndarray]  # arrays of n rows by name: x_num float32 (n, p) with NaN for missing, x_cat int64 (n, m) codes, steps, length, tokens, words, weights, pixels …
 
 
 @dataclass(frozen=True)
 class Trained:
     "A trained model and the account of its training."
-    family: str  # net | boosting
+    family: str  # net | boosting | linear …
     kind: str  # binary | multiclass | regression
     classes: tuple  # labels in the order of the columns of the scores; empty for a regression
     score: Callable[[Features], np.ndarray] = field(repr=False)  # features → scores
@@ -36,8 +36,10 @@ class Trained:
     hyper_parameters: dict  # plain values, what lineage records
     curve: str = 'epoch'  # the key of history that runs along the x axis of `plot`
     module: object = field(default=None, repr=False)  # the net (torch) or the estimator (scikit-learn)
-    architecture: dict = field(default_factory=dict, repr=False)  # for a net: what models.tabular.build takes
+    architecture: dict = field(default_factory=dict, repr=False)  # for a network: what models.architectures.build takes
     widths: tuple[int, int] = (0, 0)  # p and m: columns of x_num and x_cat
+    example: Features = field(default_factory=dict, repr=False)  # for a network: a few training rows, by which its graph is traced
+    export: Callable[[Trained], bytes] | None = field(default=None, repr=False)  # to ONNX, where it is neither a network nor boosted trees
 
     def predict(self, features: Features) -> np.ndarray:
         "Scores: (n,) probabilities of the positive class, (n, k) for k classes, (n,) values in the target's units for a regression."
@@ -92,9 +94,9 @@ def check_features(
     rows: int | None = None,  # number of rows that the target has
 ) -> tuple[np.ndarray, np.ndarray]:  # x_num float32 and x_cat int64, contiguous, both present
     "Both matrices in the types that training needs; DataError when they cannot be what they should."
-    unknown = set(features) - {'x_num', 'x_cat'}
-    if unknown or not features: raise DataError(f"Features are a dictionary of 'x_num' and 'x_cat'; got {sorted(features)}. Use TabularPreprocessor.transform.")
-    size = len(next(iter(features.values())))
+    found = [name for name in ('x_num', 'x_cat') if name in features]
+    if not found: raise DataError(f"Features are a dictionary with 'x_num' and 'x_cat'; got {sorted(features)}. Use the preprocessor's transform.")
+    size = len(features[found[0]])
     x_num = np.ascontiguousarray(features.get('x_num', np.empty((size, 0))), dtype=np.float32)
     x_cat = np.ascontiguousarray(features.get('x_cat', np.empty((size, 0))), dtype=np.int64)
     if x_num.ndim != 2 or x_cat.ndim != 2 or len(x_num) != len(x_cat): raise DataError(f"x_num and x_cat must be matrices of the same number of rows; they are {x_num.shape} and {x_cat.shape}.")
@@ -102,6 +104,31 @@ def check_features(
     if np.isinf(x_num).any(): raise DataError("x_num holds infinite values; standardise and clip it (TabularPreprocessor does), or set them to NaN.")
     if rows is not None and rows != len(x_num): raise DataError(f"The features have {len(x_num)} rows and the target has {rows}; they must be the same rows in the same order.")
     return x_num, x_cat
+
+# %% ../../nbs/04_training/00_trained.ipynb #beff48dd
+TYPES = {'x_cat': np.int64, 'length': np.int64, 'tokens': np.int64, 'words': np.int64, 'history': np.int64, 'nodes': np.int64, 'pixels': np.uint8}  # any other is float32, but an array of whole numbers int64
+
+
+def type_of(name: str, values: np.ndarray) -> type:
+    "The type in which a network takes an array of this name."
+    return TYPES.get(name) or (np.int64 if np.asarray(values).dtype.kind in 'iu' else np.float32)
+
+
+def check_inputs(
+    features: Features,  # arrays by name
+    names: tuple[str, ...],  # those that the network takes, in order
+    rows: int | None = None,  # number of rows that the target has
+) -> dict[str, np.ndarray]:  # these arrays, in this order, contiguous, in the types that networks take
+    "The arrays of a network; DataError when one is missing, of another length or infinite."
+    found = dict(zip(('x_num', 'x_cat'), check_features(features, rows))) if set(names) <= {'x_num', 'x_cat'} else {}
+    for name in names:
+        if name not in features and name not in found: raise DataError(f"The network takes {', '.join(names)}, and the features have no {name!r}; they have {sorted(features)}. Choose an architecture for this modality, or use the preprocessor of the card.")
+    arrays = {name: found[name] if name in found else np.ascontiguousarray(features[name], dtype=type_of(name, features[name])) for name in names}
+    sizes = {name: len(values) for name, values in arrays.items()}
+    if len(set(sizes.values())) > 1 or rows is not None and set(sizes.values()) != {rows}: raise DataError(f"The features have {sizes} rows" + (f" and the target has {rows}" if rows is not None else "") + "; they must be the same rows in the same order.")
+    for name, values in arrays.items():
+        if values.dtype == np.float32 and np.isinf(values).any(): raise DataError(f"{name} holds infinite values; set them to NaN, which stands for missing.")
+    return arrays
 
 # %% ../../nbs/04_training/00_trained.ipynb #21915709
 KINDS = ('binary', 'multiclass', 'regression')

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from dlmine.core.errors import DataError
 from dlmine.core.release import apply_calibration
 from dlmine.evaluation.attributions import _afford, attribute, explain_by_gradients, explain_by_sampling, group_features
-from dlmine.models.tabular import EmbeddingMLP, Scores, describe, pack_weights, restore
+from dlmine.models.architectures import Scores, describe, pack_weights, restore
+from dlmine.models.tabular import EmbeddingMLP
 
 
 def matrices(rows=60, seed=0):

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from dlmine.core.errors import DataError
-from dlmine.models.tabular import EmbeddingMLP, Scores, build, describe, find_architecture, pack_weights, restore
+from dlmine.models.architectures import Scores, build, describe, find_architecture, pack_weights, restore
+from dlmine.models.tabular import EmbeddingMLP
 
 
 @pytest.mark.parametrize('numeric, cardinalities, outputs, kind', [(3, [4, 9], 1, 'binary'), (0, [5], 3, 'multiclass'), (4, [], 1, 'regression')])
@@ -46,7 +47,7 @@ def test_the_slices_cover_the_embedded_row_once():
     assert len(network.slices['x_num'][2]) == 2
 
 
-@pytest.mark.parametrize('name', ['os:system', 'embeding_mlp', 'dlmine.models.tabular:json', 'dlmine.models.nothing:Net', 'dlmine.models.tabular:Nothing'])
+@pytest.mark.parametrize('name', ['os:system', 'embeding_mlp', 'dlmine.models.architectures:json', 'dlmine.models.nothing:Net', 'dlmine.models.tabular:Nothing'])
 def test_only_networks_of_known_packages_are_loaded(name):
     with pytest.raises(DataError): find_architecture(name)
 

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from dlmine.core.errors import IntegrityError
-from dlmine.models.tabular import pack_weights, restore
+from dlmine.models.architectures import pack_weights, restore
 from dlmine.training.export import measure_parity, run_onnx, to_onnx
 from dlmine.training.learner import fit
 
