@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['DlmineError', 'DataError', 'CardError', 'ParameterError', 'SettingsError', 'GateError', 'PromotionRefused',
-           'IntegrityError', 'StorageError', 'nearest', 'listed']
+           'IntegrityError', 'StorageError', 'nearest', 'listed', 'counted']
 
 # %% ../../nbs/00_core/00_errors.ipynb #0818c9c4
 import difflib
@@ -68,3 +68,12 @@ def listed(
     if not names: return "none"
     shown = ", ".join(names[:limit])
     return shown if len(names) <= limit else f"{shown} and {len(names) - limit:,} more"
+
+# %% ../../nbs/00_core/00_errors.ipynb #f1fc74d4
+def counted(
+    number: int,  # how many
+    noun: str,  # one of them
+    several: str = "",  # more than one of them; default: the noun with an s
+) -> str:  # "1 row", "2,001 columns"
+    "A number with its noun"
+    return f"{number:,} {noun if number == 1 else several or noun + 's'}"

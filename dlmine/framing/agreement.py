@@ -10,15 +10,11 @@ import datetime
 from dataclasses import dataclass
 from html import escape
 
-from ..core.errors import listed
+from ..core.errors import counted, listed
 from ..core.evidence import Evidence
 from .card import Card
 
 # %% ../../nbs/01_framing/89_agreement.ipynb #875fd9f3
-def _count(number: int, what: str) -> str:
-    "A number with its noun"
-    return f"{number:,} {what}{'s' * (number != 1)}"
-
 BOUNDED = {"roc_auc": 0.99, "average_precision": 0.99, "accuracy": 0.995, "macro_f1": 0.995, "r2": 0.995}  # figures above which a result needs an explanation
 
 def _too_good(leaderboard) -> tuple:
@@ -39,14 +35,14 @@ def _say_sources(sources) -> tuple:
 def _say_schemas(schemas) -> tuple:
     "(line, conditions) of the schemas"
     faults = [one for one in schemas.mismatches if one.severity == "fault"]
-    line = f"{_count(len(faults), 'fault')}, {_count(len(schemas.mismatches) - len(faults), 'remark')} between and within {_count(len(schemas.profiles), 'source')}"
+    line = f"{counted(len(faults), 'fault')}, {counted(len(schemas.mismatches) - len(faults), 'remark')} between and within {counted(len(schemas.profiles), 'source')}"
     keys = [one.what.rstrip(".") + "." for one in faults if one.kind == "keys"]
     return line, tuple(keys[:2])
 
 def _say_privacy(scan, granted, card: Card) -> tuple:
     "(line, conditions) of personal data and access"
     if not scan.findings: line = f"none found in {scan.scanned:,} rows of {scan.subject}"
-    else: line = f"{_count(len(scan.findings), 'finding')} in {listed(scan.columns, 5)} of {scan.subject}"
+    else: line = f"{counted(len(scan.findings), 'finding')} in {listed(scan.columns, 5)} of {scan.subject}"
     line += f"; read under {listed(granted.requests)}" if getattr(granted, "requests", ()) else f"; access is {card.access}"
     open_data = scan.findings and card.access == "open"
     return line, (f"Personal data was found in {listed(scan.columns, 5)}, and the card says access: open. Set access: governed, or exclude the columns.",) if open_data else ()
@@ -72,6 +68,7 @@ def _findings(card: Card, sources, schemas, scan, granted, task, baselines, lead
     if unsupervised is not None: rows.append(("Without labels", unsupervised.verdict))
     if baselines is not None: rows.append(("To beat", baselines.sentence()))
     if leaderboard is not None: rows.append(("Deep or traditional", leaderboard.verdict)); conditions += _too_good(leaderboard)
+    if few := getattr(leaderboard, "few", "") or getattr(baselines, "few", ""): conditions.append(f"Too few rows to tell which candidate is best: {few}. Get more rows, or give the test side a larger share in the card.")
     if options is not None: rows.append(("Serving", options.sentence()))
     return tuple(rows), tuple(conditions), forbids
 
@@ -111,7 +108,7 @@ class Agreement:
     def headline(self) -> str:
         "One line"
         if self.forbids: return f"{self.card.name}: nothing to agree on yet. {self.forbids[0]}"
-        return f"{self.card.name}: ready to be agreed" + (f", with {len(self.conditions)} condition{'s' * (len(self.conditions) != 1)}." if self.conditions else ".")
+        return f"{self.card.name}: ready to be agreed" + (f", with {counted(len(self.conditions), 'condition')}." if self.conditions else ".")
 
     @property
     def reasons(self) -> tuple:

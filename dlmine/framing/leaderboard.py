@@ -4,8 +4,7 @@
 
 # %% auto #0
 __all__ = ['SCALE', 'EXPLAINED', 'Entry', 'Leaderboard', 'number', 'say', 'per_thousand', 'pay_back', 'say_verdict',
-           'sample_side', 'sample_split', 'Watch', 'choose_metric', 'fair_leaderboard', 'make_entries', 'board_notes',
-           'say_size', 'board_html', 'plot_board']
+           'fair_leaderboard', 'make_entries', 'board_notes', 'say_size', 'board_html', 'plot_board']
 
 # %% ../../nbs/01_framing/83_leaderboard.ipynb #4b9c8142
 from collections.abc import Callable
@@ -13,18 +12,19 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from ..core.errors import DataError
+from ..core.errors import DataError, counted
 from ..core.evidence import Evidence
 from ..core.view import format_value, table_html
-from .baselines import make_judge
+from .baselines import make_judge, too_few
+from .candidates import Watch, best_forecast, choose_metric, sample_split
 from .rivals import one_thread, size_of, traditional_variants
-from ..measures.compare import Comparison, Part, Result, Split, compare
+from ..measures.compare import Comparison, Result, Split, compare
 from ..measures.intervals import Interval, interval_of
 from ..measures.metrics import find_metric
 
 # %% ../../nbs/01_framing/83_leaderboard.ipynb #6e4e906d
 SCALE = {4: "nothing to explain", 3: "every prediction is a sum that a person can check", 2: "every prediction can be traced through its trees, the whole only in summary", 1: "only from outside, by attributions that approximate"}
-EXPLAINED = {"dummy": (4, "one number for every row"), "linear": (3, "one weight a column"), "boosting": (2, "some hundred trees, followed exactly by tree attributions"), "deep": (1, "thousands of weights; attributions depend on method and reference")}
+EXPLAINED = {"dummy": (4, "one number for every row"), "linear": (3, "one weight a column"), "boosting": (2, "some hundred trees, followed exactly by tree attributions"), "deep": (1, "thousands of weights; attributions depend on method and reference"), "naive": (4, "an earlier outcome, repeated")}
 
 # %% ../../nbs/01_framing/83_leaderboard.ipynb #dd43c2e4
 @dataclass(frozen=True)
@@ -43,7 +43,12 @@ class Entry:
     @property
     def explained(self) -> tuple[int, str]:
         "(place on `SCALE`, reason)"
-        return EXPLAINED["deep" if self.deep else self.name]
+        return EXPLAINED["deep" if self.deep else self.name if self.name in EXPLAINED else "naive"]
+
+    @property
+    def learns(self) -> bool:
+        "Whether it is a model: not the average, and no earlier outcome repeated."
+        return self.deep or self.explained[0] < 4
 
 
 @dataclass(frozen=True, repr=False)
@@ -58,11 +63,18 @@ class Leaderboard:
     currency: str = ""
     notes: tuple = ()
     models: dict = field(default_factory=dict)  # candidate → what it returned for the last seed
+    few: str = ""  # why these rows are too few to tell; empty where they are enough
 
     @property
     def chosen(self) -> str:
         "The candidate to go on with: the deep one only where it has a case."
         return self.deep.name if self.suffices is False else self.traditional
+
+    @property
+    def served(self) -> str:
+        "The candidate whose serving is to be timed: the chosen one; where that learns nothing, the traditional model that is best on the validation rows."
+        able = [one for one in self.entries if one.learns and not one.deep and one.valid is not None]
+        return self.chosen if self.entry(self.chosen).learns or not able else max(able, key=lambda one: self.sign * np.nan_to_num(one.valid, nan=-self.sign * np.inf)).name
 
     @property
     def metric(self):
@@ -94,8 +106,8 @@ class Leaderboard:
 
     @property
     def suffices(self) -> bool | None:
-        "Whether a traditional model is enough; None where these rows cannot tell at all."
-        if self.deep is None or self.margin is None: return None
+        "Whether a traditional candidate is enough; None where these rows cannot tell."
+        if self.deep is None or self.margin is None or self.few: return None
         needed = self.break_even.get("metric")
         return bool(self.margin >= 0 or (needed is not None and self.sign * self.deep.result.difference.value < needed))
 
@@ -109,7 +121,7 @@ class Leaderboard:
     def figures(self) -> dict:
         "Numbers for the evidence."
         plain = lambda interval: None if interval is None else {key: value for key, value in interval.as_dict().items() if key in ("value", "lower", "upper")}
-        return {**self.comparison.figures, "traditional": self.traditional, "suffices": self.suffices, "margin": self.margin, "break_even": self.break_even, "cost_per_hour": self.cost_per_hour,
+        return {**self.comparison.figures, "traditional": self.traditional, "suffices": self.suffices, "too_few": self.few, "margin": self.margin, "break_even": self.break_even, "cost_per_hour": self.cost_per_hour,
                 "entries": [{"name": one.name, "deep": one.deep, "valid": one.valid, "bytes": one.bytes, "fit_seconds": number(one.result.fit_seconds), "predict_seconds": number(one.result.predict_seconds), "explained": one.explained[0],
                              "setting": one.setting, "money": plain(one.money), "more_money": plain(one.more_money)} for one in self.entries]}
 
@@ -169,67 +181,18 @@ def say_verdict(board: Leaderboard) -> str:
     "One paragraph."
     label, base = board.metric.label, board.entry(board.traditional)
     quality = lambda one: f"{label} {say(one.result.interval.value)} ({say(one.result.interval.lower)} to {say(one.result.interval.upper)})"
+    if board.few and board.deep is None: return f"Too few rows to tell: {board.few}. On them {base.name} has {quality(base)}."
     if board.deep is None: return f"The best traditional candidate is {base.name} with {quality(base)}; no deep candidate was given."
     if board.margin is None: return f"These rows cannot tell: {label} or its interval cannot be computed on them. Until they can, the simplest candidate is enough."
     deep, one = board.deep, board.deep.result.difference
     gap = f"{deep.name} has {quality(deep)}, a difference of {say(one.value, True)} ({say(one.lower, True)} to {say(one.upper, True)})"
     head = f"{base.name} has {quality(base)}, {gap}."
+    if board.few: return f"Too few rows to tell: {board.few}. On them {head} Either may be luck; until there are more rows, the simplest candidate is enough."
     dearer = board.break_even.get("times_fit")
-    cost = f" {deep.name} takes {dearer:.1f} times the processor time to fit." if dearer and base.name != "dummy" else ""
-    if board.margin >= 0: return f"Traditional suffices{', and even that learned nothing' if base.name == 'dummy' else ''}: {head}{cost} To turn this, {deep.name} must gain more than {say(abs(board.margin))} in {label} on these rows, with the same spread."
+    cost = f" {deep.name} takes {dearer:.1f} times the processor time to fit." if dearer and base.learns else ""
+    if board.margin >= 0: return f"Traditional suffices{', and even that learned nothing' if base.name == 'dummy' else ', and even a naive forecast does' if not base.learns else ''}: {head}{cost} To turn this, {deep.name} must gain more than {say(abs(board.margin))} in {label} on these rows, with the same spread."
     if board.suffices: return f"Traditional suffices: {head}{cost} The difference is certain, but smaller than the {board.break_even['metric']:.4f} that would pay for it."
     return f"Deep has a case: {head}{cost} The verdict turns if {deep.name} loses {say(-board.margin)}; what it costs more must be worth that to the owner."
-
-# %% ../../nbs/01_framing/83_leaderboard.ipynb #4a375573
-def sample_side(positions: np.ndarray, target: np.ndarray, kind: str, rows: int, seed: int) -> np.ndarray:
-    "At most about `rows` places within a side, classes in proportion, at least three rows of each where there are."
-    if not rows or len(positions) <= rows: return np.arange(len(positions))
-    random, places = np.random.default_rng(seed), []
-    for label in [None] if kind == "regression" else np.unique(target):
-        own = np.arange(len(positions)) if label is None else np.flatnonzero(target == label)
-        places.append(random.choice(own, min(len(own), max(3, round(len(own) * rows / len(positions)))), replace=False))
-    return np.sort(np.concatenate(places))
-
-
-def sample_split(data, features: dict, rows: int, test_rows: int, seed: int) -> tuple[Split, np.ndarray]:  # split, places within test
-    "Train, valid and test as parts for measures.compare."
-    parts, places = [], None
-    for side, limit in (("train", rows), ("valid", rows), ("test", test_rows)):
-        target = np.asarray(data.outcomes(side))
-        places = sample_side(data.split.sides()[side], target, data.kind, limit, seed)
-        cluster = None if data.cluster is None else data.cluster[data.split.sides()[side]][places]
-        parts.append(Part({name: values[places] for name, values in features[side].items()}, target[places], cluster))
-    return Split(*parts), places
-
-# %% ../../nbs/01_framing/83_leaderboard.ipynb #a6bbdb61
-class Watch:
-    "Runs a candidate and keeps what it returned, seed by seed."
-
-    def __init__(self, name: str, run: Callable):
-        self.name, self.run, self.kept = name, run, []
-
-    def __call__(self, split: Split, seed: int, budget):
-        self.kept.append(self.run(split, seed, budget))
-        return self.kept[-1]
-
-    def scores(self, part: Part) -> list | None:
-        "Scores of a part by each seed's model; None where no model was returned."
-        return [np.asarray(one.predict(part.features)) for one in self.kept] if self.kept and all(hasattr(one, "predict") for one in self.kept) else None
-
-    def value(self, metric, part: Part, options: dict) -> float | None:
-        "The metric on a part, mean over seeds."
-        scores = self.scores(part)
-        wanted = {name: value for name, value in options.items() if name in metric.options}
-        return None if scores is None else float(np.mean([metric.function(part.target, one, **wanted) for one in scores]))
-
-
-def choose_metric(card, data) -> tuple[object, dict]:
-    "The card's metric, else the usual one of the kind; with the options that it reads."
-    usual = {"binary": "roc_auc", "multiclass": "accuracy", "regression": "rmse"}[data.kind]
-    metric = find_metric(card.kpi.metric or usual)
-    if data.kind not in metric.kinds: metric = find_metric(usual)
-    k = max(1, round(len(data.split.test) / 10)) if not card.kpi.capacity else None
-    return metric, {"k": 0.1 if k else min(0.5, card.kpi.capacity * (len(np.unique(data.cluster[data.split.test])) if card.cluster and data.cluster is not None else 1) / max(1, data.rows_read * len(data.split.test) / data.table.num_rows)), **({"cost_matrix": card.kpi.cost_matrix} if card.kpi.cost_matrix else {})}
 
 # %% ../../nbs/01_framing/83_leaderboard.ipynb #200164d5
 def fair_leaderboard(
@@ -246,13 +209,14 @@ def fair_leaderboard(
     level: float = 0.95,  # of all differences together
     cost_per_hour: float | None = None,  # price of a processor for an hour; default: the card's serving.cost_per_hour
 ) -> Leaderboard:
-    "Dummy, linear model, boosting and the deep candidate by measures.compare, with costs and a verdict. `DataError` where a candidate fails names it."
+    "Dummy, the best naive forecast, linear model, boosting and the deep candidate by measures.compare, with costs and a verdict. `DataError` where a candidate fails names it."
     split, places = sample_split(data, features, rows, test_rows, seeds[0])
     watches = {name: Watch(name, run) for name, run in traditional_variants(data.kind, len(data.classes)).items()}
     deep = {} if deep is None else deep if isinstance(deep, dict) else {"net": deep}
     if taken := set(deep) & set(watches): raise DataError(f"A deep candidate cannot be called {sorted(taken)[0]!r}: a traditional one is. Give it another name.")
-    watches |= {name: Watch(name, run) for name, run in deep.items()}
     metric, options = choose_metric(card, data)
+    forecast = best_forecast(data, card, split, places, metric, options)
+    watches |= {name: Watch(name, run) for name, run in ({forecast.setting: lambda *_: forecast} if forecast else {}).items() if name not in deep} | {name: Watch(name, run) for name, run in deep.items()}
 
     def best_traditional() -> str:
         found = {name: watches[name].value(metric, split.valid, options) for name in watches if name not in deep}
@@ -260,9 +224,9 @@ def fair_leaderboard(
         return max(known, key=lambda name: known[name] if metric.better == "higher" else -known[name]) if known else "dummy"
     with one_thread():
         comparison = compare(watches, split, metric=metric.name, seeds=seeds, budget=budget, baseline=best_traditional, resamples=resamples, level=level, **options)
-    entries = make_entries(card, data, comparison, watches, split, places, metric, options, deep, resamples)
+    entries = make_entries(card, data, comparison, watches, split, places["test"], metric, options, deep, resamples)
     price = cost_per_hour if cost_per_hour is not None else getattr(getattr(card, "serving", None), "cost_per_hour", None) or None
-    return Leaderboard(card.name, entries, comparison, comparison.baseline, price, card.kpi.currency if card.kpi.cost_matrix or price else "", board_notes(data, split, budget, comparison), {name: watch.kept[-1] for name, watch in watches.items()})
+    return Leaderboard(card.name, entries, comparison, comparison.baseline, price, card.kpi.currency if card.kpi.cost_matrix or price else "", board_notes(data, split, budget, comparison, forecast), {name: watch.kept[-1] for name, watch in watches.items()}, too_few(split.test.target, data.kind))
 
 # %% ../../nbs/01_framing/83_leaderboard.ipynb #2db442ad
 def make_entries(card, data, comparison, watches: dict, split: Split, places: np.ndarray, metric, options: dict, deep: dict, resamples: int) -> tuple:
@@ -288,11 +252,12 @@ def make_entries(card, data, comparison, watches: dict, split: Split, places: np
     return tuple(entries)
 
 
-def board_notes(data, split: Split, budget: int, comparison) -> tuple:
+def board_notes(data, split: Split, budget: int, comparison, forecast=None) -> tuple:
     "What the figures rest on."
     every = data.split.sides()
     said = ", ".join(f"{len(part):,} of {len(every[side]):,} {side}" for side, part in (("train", split.train), ("valid", split.valid), ("test", split.test)))
-    return (f"Rows: {said}. Each candidate: the same matrices, {len(comparison.seeds)} seeds, up to {budget} settings tried on the validation rows, one thread.",)
+    found = f"Rows: {said}. Each candidate: the same matrices, {counted(len(comparison.seeds), 'seed')}, up to {counted(budget, 'setting')} tried on the validation rows, one thread."
+    return (found, f"{forecast.setting!r} is the naive forecast of 1.5 that is best on the validation rows; it reads earlier outcomes, no columns.") if forecast else (found,)
 
 # %% ../../nbs/01_framing/83_leaderboard.ipynb #b037908c
 def say_size(count: int | None) -> str:
@@ -325,15 +290,14 @@ def plot_board(board: Leaderboard):
     "Quality with its interval, and what fitting costs."
     from dlmine.core.plots import INK, PALETTE, draw, new_figure, style
     entries = sorted(board.entries, key=lambda one: -board.sign * np.nan_to_num(one.result.interval.value))
-    ends = [end for one in entries if one.name != "dummy" for end in (one.result.interval.lower, one.result.interval.upper) if np.isfinite(end)]
-    dummy = next(one.result.interval.value for one in entries if one.name == "dummy")
-    far = bool(ends) and min(abs(dummy - end) for end in ends) > max(ends) - min(ends)     # the others would shrink to dots
+    ends = [end for one in entries if one.learns for end in (one.result.interval.lower, one.result.interval.upper) if np.isfinite(end)]
+    far = {one.name for one in entries if not one.learns and ends and min(abs(one.result.interval.value - end) for end in ends) > max(ends) - min(ends)}     # the others would shrink to dots
     with style():
         figure, (left, right) = new_figure(7.6, 0.95 + 0.32 * len(entries), 1, 2, sharey=True, width_ratios=[3, 2])
         for place, one in enumerate(entries):
             look = {"color": PALETTE[0] if one.deep else PALETTE[1], "marker": "D" if one.deep else "o"}
             interval, result = one.result.interval, one.result
-            if one.name == "dummy" and far: left.annotate(f"{one.name}: {interval.value:.4g}, beyond the axis", (0.02, place), xycoords=("axes fraction", "data"), va="center", fontsize=8)
+            if one.name in far: left.annotate(f"{one.name}: {interval.value:.4g}, beyond the axis", (0.02, place), xycoords=("axes fraction", "data"), va="center", fontsize=8)
             else:
                 left.plot([interval.lower, interval.upper], [place, place], color=look["color"], linewidth=2, linestyle="-")
                 left.plot([interval.value], [place], linestyle="none", **look)
@@ -341,9 +305,9 @@ def plot_board(board: Leaderboard):
             right.plot([1e-3, spent], [place, place], color=look["color"], linewidth=5, linestyle="-", solid_capstyle="butt")
             right.annotate(f" {spent:.2f}", (spent, place), va="center", fontsize=8)
         base = board.entry(board.traditional).result.interval.value
-        if np.isfinite(base): left.axvline(base, color=INK, linewidth=1, linestyle=(0, (4, 2)))
+        if np.isfinite(base) and board.traditional not in far: left.axvline(base, color=INK, linewidth=1, linestyle=(0, (4, 2)))
         left.set_yticks(range(len(entries)), [one.name for one in entries])
-        left.set(xlabel=f"{board.metric.label} ({board.metric.better} is better); dashed: {board.traditional}", title="Quality", ylim=(len(entries) - 0.5, -0.5))
+        left.set(xlabel=f"{board.metric.label} ({board.metric.better} is better){f'; dashed: {board.traditional}' if board.traditional not in far else ''}", title="Quality", ylim=(len(entries) - 0.5, -0.5))
         right.set(xscale="log", xlabel="CPU-seconds to fit", title="Cost", xlim=(1e-3, 6 * max(1e-2, *(one.result.seconds for one in entries))))
         for axes in (left, right): axes.grid(axis="y", visible=False)
     return draw(figure, board.verdict)

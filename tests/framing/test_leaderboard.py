@@ -2,16 +2,21 @@
 from types import SimpleNamespace
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.csv
 import pytest
 
 from dlmine.core.errors import DataError
 from dlmine.core.files import canonical_json
+from dlmine.framing.baselines import Judge, make_line, measure_baselines, too_few, with_differences
+from dlmine.framing.candidates import sample_side
 from dlmine.framing.card import parse_card
-from dlmine.framing.leaderboard import fair_leaderboard, sample_side
+from dlmine.framing.leaderboard import fair_leaderboard
 from dlmine.framing.rivals import LEVELS, PRIOR, fit_boosting, fit_dummy, fit_linear, plan_design, size_of, traditional_variants
 from dlmine.framing.split import Rows
 from dlmine.measures.compare import Part, Split
 from dlmine.measures.metrics import roc_auc
+from dlmine.preparation.loading import load_data
 
 
 def card_of(text="", task="classification"):
@@ -160,3 +165,52 @@ def test_samples_keep_rare_classes():
     places = sample_side(np.arange(1000), target, "binary", 100, 0)
     assert 95 <= len(places) <= 105 and target[places].sum() == 3 and (np.diff(places) > 0).all()
     assert len(sample_side(np.arange(1000), target, "binary", 0, 0)) == 1000
+
+
+def series(tmp_path, rows=900, noise=8.0):
+    "A walk that no column knows."
+    random = np.random.default_rng(0)
+    pa.csv.write_csv(pa.table({"day": np.datetime64("2020-01-01") + np.arange(rows), "sold": 500 + np.cumsum(random.normal(0, noise, rows)), "price": random.normal(size=rows)}), tmp_path / "shop.csv")
+    cuts = [str(np.datetime64("2020-01-01") + int(share * rows)) for share in (.5, .7)]
+    card = parse_card(f"name: shop\nsources: [{{location: shop.csv}}]\ntarget: sold\ntask: regression\ntime: day\nsplit: {{kind: time, valid_from: {cuts[0]}, test_from: {cuts[1]}}}\n", path=tmp_path / "card.yml")
+    data = load_data(card)
+    return card, data, {side: {"x_num": data.rows(side)["price"].to_numpy().astype(np.float32)[:, None]} for side in ("train", "valid", "test")}
+
+
+def test_the_last_value_stands_on_the_board_and_agrees_with_the_baselines(tmp_path):
+    card, data, features = series(tmp_path)
+    board = fair_leaderboard(card, data, features, deep=lambda split, seed, budget: np.full(len(split.test), split.train.target.mean()), **FAST)
+    baselines = measure_baselines(data, card, resamples=50)
+    assert baselines.today == board.traditional == board.chosen == "last value"                 # one story
+    assert board.entry("last value").result.interval.value == pytest.approx(baselines.line("last value").intervals["rmse"].value)
+    assert board.suffices is True and "even a naive forecast does" in board.verdict and not board.entry("last value").learns
+    assert board.served in ("linear", "boosting") and "'last value' is the naive forecast" in board.notes[1] and "an earlier outcome, repeated" in board._repr_html_()
+    with pytest.raises(DataError, match="cannot be computed from columns"): board.models["last value"].predict({"x_num": np.ones((3, 1))})
+    canonical_json(board.evidence().figures)
+
+
+def test_a_model_that_learns_more_than_the_last_value_still_wins(tmp_path):
+    card, data, features = series(tmp_path)
+    knows = lambda split, seed, budget: SimpleNamespace(predict=lambda given: np.asarray(next(part.target for part in (split.valid, split.test) if part.features is given)) + 1.0)
+    board = fair_leaderboard(card, data, features, deep=knows, rows=100, test_rows=120, **FAST)
+    assert board.suffices is False and board.chosen == board.served == "net" and board.entry("net").result.interval.value == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("rows, cases", [((600, 300, 60), None), ((600, 300, 900), 12)])
+def test_few_rows_are_no_winner(rows, cases):
+    x, target, _ = draw()
+    if cases: target[900:] = (np.arange(900) < cases).astype(int)
+    data, features = data_of(x, target, rows=rows)
+    board = fair_leaderboard(card_of(), data, features, deep=oracle(0), **FAST)
+    assert board.suffices is None and board.chosen == board.traditional and board.verdict.startswith("Too few rows to tell")
+    assert ("60 rows to judge on" if not cases else "hold 12 of the rarer class") in board.few and board.figures["too_few"] == board.few
+    alone = fair_leaderboard(card_of(), data, features, **FAST)
+    assert alone.verdict.startswith("Too few rows to tell")
+    line = Judge("binary", target[data.split.test], None, None, 5, rows=50)
+    found = with_differences("x", [make_line(line, "naive one", "naive", np.zeros(len(line.target)))], line, ()).beside({"net": target[data.split.test] + 0.0})
+    assert found.sentence().startswith("Too few rows to tell") and "too few rows to tell which is better" in found.sentence() and found.figures["too_few"]
+
+
+def test_a_hundred_rows_with_thirty_of_each_are_enough():
+    assert not too_few(np.r_[np.zeros(70), np.ones(30)], "binary") and too_few(np.r_[np.zeros(71), np.ones(29)], "binary")
+    assert too_few(np.zeros(99), "regression") and not too_few(np.zeros(100), "regression") and too_few(np.zeros(0), "binary")
