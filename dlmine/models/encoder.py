@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import hashlib
-from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -158,6 +157,7 @@ class TextEncoder(nn.Module):
         resting = [self.encoder] if mode == 'frozen' else [self.encoder.embeddings, *self.encoder.encoder['layer'][:layers - trained_layers]] if mode == 'fine_tuned' and trained_layers else []
         self.resting = resting
         for module in resting: module.requires_grad_(False)
+        self.train()
 
     @staticmethod
     def defaults(
@@ -170,9 +170,15 @@ class TextEncoder(nn.Module):
         return read_sizes(find_weights(weights).config)
 
     @staticmethod
-    def settings(mode: str = 'frozen', **arguments) -> dict:
-        "Settings of a training that fit the mode: pretrained layers want small steps, or they forget."
-        return {'frozen': dict(learning_rate=0.01, weight_decay=0.01), 'fine_tuned': dict(learning_rate=2e-4, weight_decay=0.01), 'scratch': dict(learning_rate=5e-4, weight_decay=0.01)}[mode]
+    def schedule(
+        rows: int,  # training rows
+        mode: str = 'frozen',  # as of the network
+        **arguments,
+    ) -> dict:
+        "Settings of a training that fit the mode: pretrained layers want few and small steps, or they forget."
+        if mode == 'frozen': return dict(learning_rate=0.01, weight_decay=0.01)
+        size = dict(batch_size=min(16, max(4, rows // 8)), epochs=4 if rows >= 1000 else 8)
+        return size | (dict(learning_rate=2e-4, weight_decay=0.01) if mode == 'fine_tuned' else dict(learning_rate=5e-4, weight_decay=0.01))
 
     def pretrained(self):
         "Loads the packaged weights; called when a training starts, never when a model is read back."
@@ -190,41 +196,42 @@ class TextEncoder(nn.Module):
         return normalize(mean_of(self.encoder(tokens), tokens), dim=1) * self.encoder.embeddings['LayerNorm'].weight.shape[0] ** 0.5
 
     def embed(self, tokens: Tensor) -> Tensor:  # (n, T) → (n, width)
-        "One vector per text; a frozen encoder in training remembers them."
-        if self.memory is None or torch.compiler.is_exporting() or torch.jit.is_tracing(): return self.encode(tokens)
+        "One vector per text; a frozen encoder remembers them, until the model is written."
+        if self.memory is None or self.training or torch.compiler.is_exporting() or torch.jit.is_tracing(): return self.encode(tokens)
         return self.recall(tokens)
 
     def forward(self, tokens: Tensor) -> Tensor:  # int64 (n, T) → (n, outputs)
         return self.head(self.embed(tokens))
 
-    @torch.no_grad()
-    def recall(self, tokens: Tensor, half: bool = False) -> Tensor:  # (n, T) → (n, width)
-        "Vectors from memory; those that are not there are computed, in bfloat16 if `half`."
+    def recall(self, tokens: Tensor) -> Tensor:  # (n, T) → (n, width)
+        "Vectors from memory; those that are not there are computed in full precision."
         keys = row_keys(tokens.cpu().numpy())
         new = [place for place, key in enumerate(keys) if key not in self.memory]
         if len(self.memory) + len(new) > _MOST_REMEMBERED: return self.encode(tokens)
-        unknown = tokens[new]
-        for rows, part in length_batches(unknown):
-            with torch.autocast(tokens.device.type, torch.bfloat16, enabled=half): vectors = self.encode(part).float()
-            for row, vector in zip(rows.tolist(), vectors.cpu()): self.memory[keys[new[row]]] = vector.clone()
+        if new: self.memory.update({keys[place]: vector.clone() for place, vector in zip(new, self.encode_once(tokens[new], half=False)[0].cpu())})
         return torch.stack([self.memory[key] for key in keys]).to(tokens.device) if keys else tokens.new_zeros((0, self.head[1].in_features), dtype=torch.float32)
 
-    @contextmanager
-    def prepared(
+    @property
+    def precompute(self):
+        "For a frozen encoder the function tokens → (vectors,), which a training calls once; other modes have none."
+        if self.mode != 'frozen': raise AttributeError('Only a frozen encoder can be computed beforehand.')
+        return self.encode_once
+
+    def resume(self, vectors: Tensor) -> Tensor:  # (n, width) → (n, outputs)
+        "What follows on `precompute`: the only part that a frozen training repeats."
+        return self.head(vectors)
+
+    @torch.no_grad()
+    def encode_once(
         self,
-        *sides: np.ndarray | Tensor,  # tokens (n, T) of training and validation rows
-        half: bool | None = None,  # bfloat16; None: where the processor has it in hardware
-    ):
-        "While the block runs, a frozen encoder knows the vectors of all these rows; other modes need nothing."
-        if self.mode != 'frozen':
-            yield self
-            return
+        tokens: Tensor,  # (n, T)
+        half: bool | None = None,  # in bfloat16; None: where the processor has it in hardware
+    ) -> tuple[Tensor]:  # ((n, width),)
+        "Vectors of many texts, by batches of similar length."
         half = getattr(torch.cpu, '_is_avx512_bf16_supported', bool)() if half is None else half
-        self.memory, device = {}, next(self.parameters()).device
-        self.eval()
-        try:
-            for side in sides: self.recall(torch.as_tensor(side).to(device), half)
-            yield self
-        finally: self.memory = {}
+        found = tokens.new_zeros((len(tokens), self.head[1].in_features), dtype=torch.float32)
+        for rows, part in length_batches(tokens):
+            with torch.autocast(tokens.device.type, torch.bfloat16, enabled=half): found[rows] = self.encode(part).float()
+        return (found,)
 
     def forget(self): self.memory = None

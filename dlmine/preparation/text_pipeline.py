@@ -137,8 +137,8 @@ class TextPreprocessor:
         return {"tokens": pad_tokens(tokenize(texts, self.tokenizer, self.max_length)), "words": words, "weights": weights.astype(np.float32)}
 
     def arguments(self) -> dict:
-        "Plain facts for networks: pieces, longest text, where pretrained weights come from, terms of the bag"
-        return {"vocabulary": self.tokenizer.get_vocab_size(), "max_length": self.max_length, "weights": self.settings["weights"], "words": len(self.bag) + 1}
+        "Plain facts for networks: pieces, longest text, where pretrained weights come from, codes of the bag"
+        return {"vocabulary": self.tokenizer.get_vocab_size(), "max_length": self.max_length, "weights": self.settings["weights"], "vocabulary_words": len(self.bag) + 1}
 
     def files(self) -> dict:
         "The bulky parts: name → bytes"
