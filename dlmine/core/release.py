@@ -61,7 +61,8 @@ def apply_calibration(
 
 # %% ../../nbs/00_core/60_release.ipynb #ae1abf29
 def load_preprocessor(
-    described: dict,  # content of preprocess.json, with "class": "package.module:Class"
+    described: dict,  # content of preprocess.json, with "class": "package.module:Class" and perhaps "files": names of its bulky parts
+    folder: Path | None = None,  # where those files lie
 ):  # has transform(table) -> dict of arrays
     "The preprocessor that a release names. IntegrityError when it is not an installed, registered one."
     from importlib import import_module
@@ -76,7 +77,9 @@ def load_preprocessor(
         maker = getattr(import_module(module), kind)
     except (ImportError, AttributeError) as error:
         raise IntegrityError(f"The release names the preprocessor {name!r}, which is not installed: {error}.") from error
-    return maker.from_json(described)
+    if not described.get("files"):
+        return maker.from_json(described)
+    return maker.from_json(described, files={file: (folder / file).read_bytes() for file in described["files"]})
 
 # %% ../../nbs/00_core/60_release.ipynb #314a91c1
 REQUIRED = ("model.onnx", "preprocess.json", "signature.json", "profile.json", "decision.json", "features.json", "model_card.json")
@@ -140,7 +143,7 @@ class Release:
     @cached_property
     def preprocessor(self):
         "The preprocessor that preprocess.json names."
-        return load_preprocessor(self.json("preprocess.json"))
+        return load_preprocessor(self.json("preprocess.json"), self.path)
 
     @cached_property
     def session(self):
@@ -167,6 +170,7 @@ class Release:
         batch: int = 65_536,  # rows at a time
     ) -> np.ndarray:  # binary P(positive) (n,), multiclass (n, k), regression (n,) in the target's unit
         "Calibrated scores of raw rows, by onnxruntime."
+        batch = min(batch, getattr(self.preprocessor, "batch", batch))   # rows of text or pixels are larger than those of a table
         parts = [self.forward(self.features(table.slice(start, batch))) for start in range(0, max(table.num_rows, 1), batch)]
         scores = np.concatenate(parts)[:table.num_rows]
         return scores.astype(np.float64) if self.kind == "regression" else apply_calibration(scores, self.decision.get("calibration"))

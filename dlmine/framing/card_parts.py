@@ -6,7 +6,7 @@
 __all__ = ['MetricName', 'ColumnName', 'Moment', 'Duration', 'Scalar', 'ColumnKind', 'Split', 'Task', 'Modality', 'Part',
            'as_seconds', 'Source', 'TimeSplit', 'RandomSplit', 'GroupSplit', 'GivenSplit', 'Classification',
            'Regression', 'Ranking', 'Forecast', 'Anomaly', 'Clustering', 'Tabular', 'Sequence', 'Text', 'Image',
-           'Graph', 'as_section', 'CostMatrix', 'Kpi', 'Gate', 'Promotion', 'Window']
+           'Relation', 'Graph', 'as_section', 'CostMatrix', 'Kpi', 'Gate', 'Promotion', 'Window']
 
 # %% ../../nbs/01_framing/02_card_parts.ipynb #9f1374f4
 import datetime
@@ -146,22 +146,36 @@ class Tabular(Part):
 class Sequence(Part):
     "Ordered steps for each entity"
     kind: Literal["sequence"]
-    step: ColumnName = Field(description="the column that orders the steps")
+    step: ColumnName = Field(description="the column that orders the steps: a number or a time")
+    channels: tuple[ColumnName, ...] = Field((), description="columns whose values make up a step; default: all that are numbers and vary within an entity")
+    window: int | None = Field(None, ge=1, description="for a forecast: past steps that a prediction looks at")
 
 class Text(Part):
     "One column of free text"
     kind: Literal["text"]
     column: ColumnName = Field(description="the column of text")
+    weights: str | None = Field(None, description="folder or installed package with the weights of a pretrained encoder; default: the installed one")
+    max_length: int | None = Field(None, ge=4, description="tokens of a text that are read; default: by the lengths in training")
 
 class Image(Part):
     "One column of image files"
     kind: Literal["image"]
-    column: ColumnName = Field(description="the column of file names")
+    column: ColumnName = Field(description="the column of file names, or of encoded images")
+    weights: str | None = Field(None, description="folder or installed package with the weights of a pretrained network; default: the installed one")
+    size: int | None = Field(None, ge=8, description="pixels of a side; default: by the images in training")
+
+class Relation(Part):
+    "Rows of two tables that belong together"
+    source: ColumnName = Field(description="name of the source whose column refers")
+    column: ColumnName = Field(description="the column that refers")
+    to: ColumnName = Field(description="name of the source that is referred to")
+    key: ColumnName = Field(description="the column there that identifies a row")
 
 class Graph(Part):
-    "Rows are nodes, another source lists the edges"
+    "Rows are nodes; edges are another source, or follow from the keys of the sources"
     kind: Literal["graph"]
-    edges: str = Field(description="name of the source that lists the edges")
+    edges: str | None = Field(None, description="name of the source that lists the edges; default: the keys of the sources")
+    relations: tuple[Relation, ...] | None = Field(None, description="which columns refer to which tables; default: found in the data")
 
 def as_section(value: object) -> object:
     "A name alone is a section with only its kind"

@@ -24,8 +24,9 @@ from ..framing.split import Rows, as_bound, known_times, read_time, say_range, s
 from ..framing.target import Target, group_rare, read_target
 from ..framing.values import to_levels, to_moments
 from ..measures.metrics import METRICS
-from .columns import FeaturePlan, check_names, plan_features
+from .columns import FeaturePlan, check_names
 from .knowledge import add_knowledge
+from .modalities import assemble, plan_columns
 from .unlabelled import hide_labels, rows_without_label
 from .windows import windows_from_card
 
@@ -160,7 +161,6 @@ def read_source(card: Card,  # sources; the first holds the rows
                 permit: Callable | None = None,  # (source, columns that it has) → object with `.columns` that may be read, or an error; None: the workspace's access requests
                 ) -> tuple:  # (pa.Table, what was granted or None)
     "Reads the card's rows. Of governed data only the columns that an approved request covers are read; one that the card needs and none covers is refused before a value is looked at."
-    if card.modality.kind != "tabular": raise DataError(f"modality: {card.modality.kind} has no loader here yet. Set modality: tabular in the card.")
     source, columns, granted = card.sources[0], None, None
     if card.access == "governed":
         head = read_table(source.location, base=card.base, settings=settings, rows=1, pattern=source.pattern)
@@ -205,8 +205,9 @@ def load_data(card: Card,  # the use case
     "Reads, checks and divides the data of a card. What is wrong with data or card is a `DataError` that says what to do."
     if rows < 0: raise DataError(f"rows is {rows}. Give the size of a sample, or 0 for all rows.")
     table, granted = read_source(card, settings, permit)
-    sha256, read, about = hash_table(table), table.num_rows, table.schema.metadata or {}
-    table = windows_from_card(card, table)
+    sha256, about = hash_table(table), table.schema.metadata or {}
+    table = assemble(card, windows_from_card(card, table), settings)
+    read = table.num_rows
     target = read_target(table, card)
     source, labelled = table, target.rows
     table, target, split, notes = _kept(table, target, card)
@@ -224,10 +225,10 @@ def load_data(card: Card,  # the use case
         joined = add_knowledge(table, card, split.train, settings=settings)
         table, notes = joined.table, (*notes, *joined.notes)
         for each in joined.features if unlabelled is not None else (): unlabelled = each.append_to(unlabelled)
-    apart = [one.name for one in card.sources[1:] if one.name not in card.sources[0].upstream]
+    apart = [one.name for one in card.sources[1:] if one.name not in card.sources[0].upstream and card.modality.kind != "graph"]
     if apart: notes += (f"Only the first source, {card.sources[0].name!r}, is read; {listed([repr(name) for name in apart])} is not.",)
     notes += _reading_notes(about)
-    return CardData(card, table, target, split, plan_features(table, card, split), cluster, current, capacity_of(card, split.test, cluster, table.num_rows, read), sha256, read,
+    return CardData(card, table, target, split, plan_columns(table, card, split), cluster, current, capacity_of(card, split.test, cluster, table.num_rows, read), sha256, read,
                     _window(table, card), rows, (*target.notes, *notes, *_warnings(target, split)), unlabelled, granted)
 
 # %% ../../nbs/02_preparation/70_loading.ipynb #c9903ba6

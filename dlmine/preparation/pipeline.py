@@ -225,6 +225,10 @@ class TabularPreprocessor:
         if data.get("format") not in (1, 2): raise DataError(f"This preprocessor has format {data.get('format')!r}, and this dlmine reads 1 and 2. Upgrade dlmine, or train again.")
         return cls(data["steps"], data.get("left_out", ()))
 
+    def arguments(self) -> dict:
+        "What networks must know of the two matrices"
+        return {"cardinalities": list(self.cardinalities), "fills": self.fills.tolist()}
+
     @property
     def hash(self) -> str:
         "sha256 of its canonical JSON"
