@@ -89,7 +89,7 @@ def release_files(
              "training_rows.safetensors": save({"rows": np.sort(hashed)})}
     if bulky := preprocessor.files() if hasattr(preprocessor, "files") else {}:
         files |= bulky
-        files["preprocess.json"] = files["preprocess.json"] | {"files": sorted(bulky)}
+        files["preprocess.json"] = {"files": sorted(bulky)} | files["preprocess.json"]
     if trained.architecture.get("name"):   # a network
         from dlmine.models.architectures import pack_weights
 

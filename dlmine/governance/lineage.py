@@ -52,7 +52,8 @@ def _step_facts(preprocessor) -> dict:
     kinds = {}
     for step in getattr(preprocessor, "steps", []):
         kinds[step["kind"]] = kinds.get(step["kind"], 0) + 1
-    return {**{f"{kind} columns": count for kind, count in sorted(kinds.items())}, "numeric features": len(preprocessor.numeric_names), "categorical features": len(preprocessor.categorical_names), "sha256": preprocessor.hash}
+    features = {f"{kind} features": len(getattr(preprocessor, f"{kind}_names")) for kind in ("numeric", "categorical") if hasattr(preprocessor, f"{kind}_names")}
+    return {**{f"{kind} columns": count for kind, count in sorted(kinds.items())}, **features, "sha256": preprocessor.hash}
 
 
 def trace_training(

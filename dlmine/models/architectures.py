@@ -22,6 +22,8 @@ __all__ = ['ARCHITECTURES', 'ENTRY_POINTS', 'find_architecture', 'inputs_of', 'a
 ARCHITECTURES = {
     'embedding_mlp': 'dlmine.models.tabular:EmbeddingMLP',
     'linear': 'dlmine.models.linear:Linear',
+    'text_transformer': 'dlmine.models.text_transformer:TextTransformer',
+    'text_encoder': 'dlmine.models.encoder:TextEncoder',
 }  # short name → where its class is; it is loaded when it is used
 ENTRY_POINTS = 'dlmine.architectures'  # the group by which another package adds its own
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -31,6 +32,7 @@ class Modality:
 
 MODALITIES = {
     "tabular": Modality("dlmine.preparation.pipeline:TabularPreprocessor", ("embedding_mlp",)),
+    "text": Modality("dlmine.preparation.text_pipeline:TextPreprocessor", ("text_encoder", "text_transformer"), rivals=("linear",)),
 }
 ENTRY_POINTS = "dlmine.modalities"  # the group by which another package adds its own: the name of a `Modality`
 
@@ -90,9 +92,11 @@ def plan_columns(table: pa.Table,  # one row per example
 # %% ../../nbs/02_preparation/24_modalities.ipynb #495053e7
 def fit_preprocessor(data,  # preparation.loading.CardData
                      ):
-    "The preprocessor of the card's modality, fitted on the training rows"
-    made = load_path(find_modality(data.card.modality.kind).preprocessor)
-    return made.fit(data.table, data.plan, data.split.train, data.target.values, prepare=data.card.prepare)
+    "The preprocessor of the card's modality, fitted on the training rows; what the card says of the modality reaches those of its `fit`'s arguments that bear the name"
+    fit = load_path(find_modality(data.card.modality.kind).preprocessor).fit
+    wishes = {**{name: value for name, value in dict(data.card.modality).items() if name != "kind"}, "base": data.card.base, "card": data.card}
+    taken = inspect.signature(fit).parameters
+    return fit(data.table, data.plan, data.split.train, data.target.values, prepare=data.card.prepare, **{name: value for name, value in wishes.items() if name in taken})
 
 def facts_of(preprocessor,  # fitted
              ) -> dict:
