@@ -169,7 +169,7 @@ def find_relations(
     time: str | None = None,  # column of the main table: when a prediction is made
     zone: str | None = None,  # time zone of that column
     delay: float = 0.0,  # seconds until an outcome is known
-    wanted=None,  # names of relations or tables to keep; None keeps all
+    wanted=None,  # relations as the card's modality.relations spells them (source, column, to, key); None: find them
     leave_out=(),  # columns of the main table that are not looked at, such as the target
 ) -> Related:
     "How tables hang together, seen from the first; raises DataError when nothing connects them"
@@ -191,7 +191,7 @@ def find_relations(
     found, open_ones = _unnamed(found, open_ones, main, main_name, tables, keys, stamps, time, main_keys)
     if not main_keys: main_keys = next((one.columns for one in found if one.kind in ("children", "edges")), ())
     found = _named_apart(found + _shared(found, main_name, tables))
-    if wanted is not None: found = _choose(found, wanted)
+    if wanted is not None: found = _named_apart(_declared(wanted, main_name, tables, stamps, time))
     notes = (f"No column connects {listed([repr(name) for name in open_ones])} with {main_name!r}; it is left out. Declare keys: of both sources if it should be.",) if open_ones else ()
     if not found: raise DataError(f"Nothing connects {main_name!r} with {listed(others) or 'another source'}: no column of one holds keys of the other. Declare keys: of the sources in the card, or name the table of edges under modality.edges.")
     used = {main_name, *(one.table for one in found)}
@@ -222,12 +222,21 @@ def _shared(found: list, main_name: str, tables: Mapping) -> list[Relation]:
         if one.kind == "children" and (other := _other_end(tables[one.table], (*one.keys, one.time))): shared.append(Relation(f"same {other}", "shared", one.table, one.columns, one.keys, (other,)))
     return list({one.name: one for one in shared}.values())
 
-def _choose(found: list, wanted) -> list[Relation]:
-    "The relations that a card names, by their own name or that of their table"
-    names = {*(one.name for one in found), *(one.table for one in found)}
-    unknown = [name for name in wanted if name not in names]
-    if unknown: raise CardError(f"modality.relations names {unknown[0]!r}, and the sources give no such relation. {nearest(unknown[0], names)} There are: {listed(sorted(names))}.".replace("  ", " "))
-    return [one for one in found if one.name in wanted or one.table in wanted and one.kind != "shared"]
+def _declared(wanted, main_name: str, tables: Mapping, stamps: Mapping, time: str | None) -> list[Relation]:
+    "The relations that a card spells out; two columns of one source that refer to the main table make it a list of edges"
+    for one in wanted:
+        for name, column in ((one.source, one.column), (one.to, one.key)):
+            if name not in tables: raise CardError(f"modality.relations names the source {name!r}. {nearest(name, tables)} There are: {listed(tables)}.".replace("  ", " "))
+            if column not in tables[name].column_names: raise CardError(f"modality.relations names {name}.{column}. {nearest(column, tables[name].column_names)} {name} has: {listed(tables[name].column_names)}.".replace("  ", " "))
+        if main_name not in (one.source, one.to): raise CardError(f"modality.relations: neither {one.source!r} nor {one.to!r} is the first source, {main_name!r}. Relations start from its rows or lead to them.")
+    found = [Relation(one.to, "parent", one.to, (one.column,), (one.key,)) for one in wanted if one.source == main_name and one.to != main_name]
+    found += [Relation(one.column, "edges", main_name, (one.key,), (one.key,), (one.column,)) for one in wanted if one.source == one.to == main_name]
+    for name in dict.fromkeys(one.source for one in wanted if one.source != main_name):
+        ends = [one for one in wanted if one.source == name]
+        stamp = stamps.get(name) if time else None
+        if len(ends) == 1: found.append(Relation(name, "children", name, (ends[0].key,), (ends[0].column,), time=stamp))
+        else: found.append(Relation(name, "edges", name, (ends[0].key,), (ends[0].column,), (ends[1].column,), _sort_column(tables[name], tuple(one.column for one in ends)), stamp))
+    return found + _shared(found, main_name, tables)
 
 # %% ../../nbs/02_preparation/58_relations.ipynb #d2ad2b81
 _PLACE = b"dlmine.graph"
