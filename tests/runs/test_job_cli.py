@@ -54,4 +54,6 @@ def test_tracking_address_travels_but_not_its_password(here, capsys, monkeypatch
     monkeypatch.setenv('DLMINE_TRACKING_URI', 'http://me:opensesame88@mlflow.example')
     assert main(['job', 'retrain', '--card', 'flights', '--platform', 'kubernetes', '--output', 'b']) == 0
     assert not any(b'opensesame88' in path.read_bytes() for path in (here/'b').rglob('*') if path.is_file()) and 'opensesame88' not in capsys.readouterr().err
-    assert 'name: DLMINE_TRACKING_URI\n            valueFrom:' in (here/'b'/'manifest.yaml').read_text()
+    one, = yaml.safe_load_all((here/'b'/'manifest.yaml').read_text())
+    variable, = (item for item in one['spec']['template']['spec']['containers'][0]['env'] if item['name'] == 'DLMINE_TRACKING_URI')
+    assert variable['valueFrom']['secretKeyRef']['key'] == 'DLMINE_TRACKING_URI'
