@@ -22,6 +22,12 @@ __all__ = ['ARCHITECTURES', 'ENTRY_POINTS', 'find_architecture', 'inputs_of', 'a
 ARCHITECTURES = {
     'embedding_mlp': 'dlmine.models.tabular:EmbeddingMLP',
     'linear': 'dlmine.models.linear:Linear',
+    'convolution': 'dlmine.models.convolution:ConvolutionNet',
+    'temporal_convolution': 'dlmine.models.convolution:TemporalConvolutionNet',
+    'gru': 'dlmine.models.recurrent:GRUNet',
+    'lstm': 'dlmine.models.recurrent:LSTMNet',
+    'sequence_transformer': 'dlmine.models.sequence_transformer:SequenceTransformer',
+    'convolution_gru': 'dlmine.models.hybrid:ConvolutionRecurrentNet',
     'text_transformer': 'dlmine.models.text_transformer:TextTransformer',
     'text_encoder': 'dlmine.models.encoder:TextEncoder',
 }  # short name → where its class is; it is loaded when it is used

@@ -207,7 +207,7 @@ def load_data(card: Card,  # the use case
     table, granted = read_source(card, settings, permit)
     sha256, about = hash_table(table), table.schema.metadata or {}
     table = assemble(card, windows_from_card(card, table), settings)
-    read = table.num_rows
+    read, told = table.num_rows, tuple(json.loads((table.schema.metadata or {}).get(b"dlmine.notes", b"[]")))
     target = read_target(table, card)
     source, labelled = table, target.rows
     table, target, split, notes = _kept(table, target, card)
@@ -227,7 +227,7 @@ def load_data(card: Card,  # the use case
         for each in joined.features if unlabelled is not None else (): unlabelled = each.append_to(unlabelled)
     apart = [one.name for one in card.sources[1:] if one.name not in card.sources[0].upstream and card.modality.kind != "graph"]
     if apart: notes += (f"Only the first source, {card.sources[0].name!r}, is read; {listed([repr(name) for name in apart])} is not.",)
-    notes += _reading_notes(about)
+    notes += (*told, *_reading_notes(about))
     return CardData(card, table, target, split, plan_columns(table, card, split), cluster, current, capacity_of(card, split.test, cluster, table.num_rows, read), sha256, read,
                     _window(table, card), rows, (*target.notes, *notes, *_warnings(target, split)), unlabelled, granted)
 

@@ -32,6 +32,8 @@ class Modality:
 
 MODALITIES = {
     "tabular": Modality("dlmine.preparation.pipeline:TabularPreprocessor", ("embedding_mlp",)),
+    "sequence": Modality("dlmine.preparation.sequence_pipeline:SequencePreprocessor", ("gru", "temporal_convolution", "convolution", "lstm", "sequence_transformer", "convolution_gru"),
+                         rivals=("linear", "boosting"), assemble="dlmine.preparation.sequence_rows:assemble"),
     "text": Modality("dlmine.preparation.text_pipeline:TextPreprocessor", ("text_encoder", "text_transformer"), rivals=("linear",)),
 }
 ENTRY_POINTS = "dlmine.modalities"  # the group by which another package adds its own: the name of a `Modality`
