@@ -151,7 +151,7 @@ class TextEncoder(nn.Module):
         super().__init__()
         if mode not in ('frozen', 'fine_tuned', 'scratch'): raise DataError(f"mode is frozen, fine_tuned or scratch, not {mode!r}.")
         if not 0 <= trained_layers <= layers: raise DataError(f"trained_layers is {trained_layers}; the encoder has {layers} layers. Give 1 to {layers}, or 0 for all.")
-        self.mode, self.weights, self.trained_layers, self.memory = mode, weights, trained_layers, None
+        self.mode, self.source, self.trained_layers, self.memory = mode, weights, trained_layers, None
         self.encoder = Bert(vocabulary, width, layers, heads, hidden, positions, dropout=dropout)
         self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(width, outputs))
         resting = [self.encoder] if mode == 'frozen' else [self.encoder.embeddings, *self.encoder.encoder['layer'][:layers - trained_layers]] if mode == 'fine_tuned' and trained_layers else []
@@ -182,7 +182,7 @@ class TextEncoder(nn.Module):
 
     def pretrained(self):
         "Loads the packaged weights; called when a training starts, never when a model is read back."
-        if self.mode != 'scratch': load_bert(self.encoder, self.weights)
+        if self.mode != 'scratch': load_bert(self.encoder, self.source)
         self.memory = {} if self.mode == 'frozen' else None
 
     def train(self, training: bool = True):
