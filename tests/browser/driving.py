@@ -64,6 +64,30 @@ def scroll_to(page, source):
         n.activeCellIndex = i; return n.scrollToItem(i, 'start') }}""", source)
 
 
+def press(page, selector, key="Enter"):
+    "Focus an element and press a key."
+    page.locator(selector).focus()
+    page.keyboard.press(key)
+
+
+def enter(page, selector, text):
+    "Put a text into a field by keyboard, in place of what it held."
+    press(page, selector, "Control+a")
+    page.keyboard.type(text)
+    page.keyboard.press("Tab")
+
+
+def overrule(page, cell, kind, nothing, who, why):
+    "Press a widget's button `overrule` without a name, see that it refuses and that `nothing` (code, answer) holds; then enter a name and a reason."
+    scroll_to(page, cell)
+    press(page, f"button.dlmine-{kind}-overrule")
+    wait_for_text(page, f".dlmine-{kind}-words", "say who you are and why")
+    code, answer = nothing
+    assert ask(page, f"print({code})") == answer
+    enter(page, f".dlmine-{kind}-who input", who)
+    enter(page, f".dlmine-{kind}-why input", why)
+
+
 def ask(page, code):
     "What the kernel prints."
     return page.evaluate(f"""async code => {{ const future = ({NOTEBOOK})().sessionContext.session.kernel.requestExecute({{code, store_history: false}}); let said = '';

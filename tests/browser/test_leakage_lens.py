@@ -2,7 +2,7 @@
 import re
 
 import pytest
-from driving import ask, scroll_to, wait_for_answer, wait_for_text
+from driving import ask, overrule, press, scroll_to, wait_for_answer, wait_for_text
 from playwright.sync_api import expect
 from playwright.sync_api import expect
 
@@ -53,23 +53,12 @@ def test_rows_and_features_are_looked_at_by_keyboard(notebook):
 
 def test_a_verdict_is_overruled_with_a_name_and_a_reason(notebook):
     page = notebook(CELLS)
-    scroll_to(page, "lens")
-    overrule = page.locator("button.dlmine-lens-overrule")
-    overrule.focus()
-    page.keyboard.press("Enter")
-    wait_for_text(page, ".dlmine-lens-words", "say who you are and why")
-    assert ask(page, "print(lens.value['decisions'])") == "{}"
-    for name, text in (("who", "Ida Moss"), ("why", "the tower forecasts delays")):
-        page.locator(f".dlmine-lens-{name} input").focus()
-        page.keyboard.type(text)
-        page.keyboard.press("Tab")
-    overrule.focus()
-    page.keyboard.press("Enter")
+    overrule(page, "lens", "lens", ("lens.value['decisions']", "{}"), "Ida Moss", "the tower forecasts delays")
+    press(page, "button.dlmine-lens-overrule")
     wait_for_text(page, ".dlmine-lens-words", "overruled by Ida Moss: the tower forecasts delays")
     said = ask(page, "held = lens.overruled[0]; print(held['decision'], held['from'], held['to'], held['who'], held['why'])")
     assert said == "windows.carrier_mean_6h leave out keep Ida Moss the tower forecasts delays"
-    page.locator("button.dlmine-lens-accept").focus()
-    page.keyboard.press("Enter")
+    press(page, "button.dlmine-lens-accept")
     wait_for_text(page, ".dlmine-lens-words", "accepted by Ida Moss")
     assert ask(page, "print(lens.overruled)") == "[]"
 

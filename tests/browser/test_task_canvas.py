@@ -1,6 +1,6 @@
 "The task canvas in JupyterLab: facts are turned and the decision overruled, by keyboard alone; the numbers move in page and kernel."
 import pytest
-from driving import ask, scroll_to, wait_for_answer, wait_for_text
+from driving import ask, enter, overrule, press, scroll_to, wait_for_answer, wait_for_text
 from playwright.sync_api import expect
 
 pytestmark = pytest.mark.browser
@@ -9,14 +9,6 @@ from dlmine.framing.tasks import LabelFacts
 from dlmine.framing.task_canvas import TaskCanvas
 canvas = TaskCanvas(LabelFacts(rows=10_000, labelled=2000, counts={"no": 1800, "yes": 200}, delay_days=14.0, period_days=30.0, span_days=400.0, cost=2.5, budget=5000.0, currency="EUR", metric="roc_auc"))
 """, "canvas"]
-
-
-def enter(page, selector, text):
-    field = page.locator(selector)
-    field.focus()
-    page.keyboard.press("Control+a")
-    page.keyboard.type(text)
-    page.keyboard.press("Tab")
 
 
 def test_facts_are_turned_and_the_decision_follows(notebook):
@@ -49,21 +41,12 @@ def test_facts_are_turned_and_the_decision_follows(notebook):
 
 def test_the_decision_is_overruled_with_a_name_and_a_reason(notebook):
     page = notebook(CELLS)
-    scroll_to(page, "canvas")
-    overrule = page.locator("button.dlmine-task-overrule")
-    overrule.focus()
-    page.keyboard.press("Enter")
-    wait_for_text(page, ".dlmine-task-words", "say who you are and why")
-    assert ask(page, "print(canvas.value['overruled_by'])") == "None"
-    enter(page, ".dlmine-task-who input", "Ida Moss")
-    enter(page, ".dlmine-task-why input", "no labels may be used before June")
+    overrule(page, "canvas", "task", ("canvas.value['overruled_by']", "None"), "Ida Moss", "no labels may be used before June")
     page.locator(".dlmine-task-instead select").focus()
     page.keyboard.press("End")
     wait_for_answer(page, "print(canvas._controls is not None)", "True")
-    overrule.focus()
-    page.keyboard.press("Enter")
+    press(page, "button.dlmine-task-overrule")
     wait_for_text(page, ".dlmine-task-words", "Overruled by Ida Moss")
     assert ask(page, "print(canvas.value['decision'], '|', canvas.value['measured'], '|', canvas.evidence().verdict)") == "unsupervised | supervised | warning"
-    page.locator("button.dlmine-task-back").focus()
-    page.keyboard.press("Enter")
+    press(page, "button.dlmine-task-back")
     assert wait_for_answer(page, "print(canvas.value['overruled_by'])", "^None$") == "None"

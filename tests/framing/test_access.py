@@ -8,6 +8,7 @@ import time
 
 import pyarrow as pa
 import pytest
+from governed import governed_card
 
 from dlmine.core.errors import DataError, IntegrityError
 from dlmine.core.evidence import find_evidence, verify
@@ -20,16 +21,7 @@ from dlmine.framing.card import parse_card
 from dlmine.framing.personal_data import scan_table
 
 TABLE = pa.table({"größe": [1.5, 2.0], "note": ["call +44 20 7946 0958", "none"], "name": ["anna kowalska", "tom smith"], "late": [0, 1]})
-CARD = """
-name: heights
-purpose: Who is late
-sources: [{name: main, location: people.csv}]
-target: late
-task: {kind: classification, positive: 1}
-exclude: [name]
-split: {kind: random}
-access: governed
-"""
+CARD = governed_card("heights", "Who is late", "people.csv", target="late", exclude="name")
 SIGNERS = (("olu", "data owner"), ("pia", "privacy"), ("sam", "Security"))
 
 

@@ -5,6 +5,7 @@ import datetime
 import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
+from governed import governed_card
 
 from dlmine.core.evidence import find_evidence, verify
 from dlmine.core.identity import who
@@ -16,16 +17,7 @@ from dlmine.framing.personal_data import scan_table
 from dlmine.preparation.loading import load_data
 from dlmine.runs.cli import main
 
-CARD = """
-name: visits
-purpose: Who comes back
-sources: [{name: main, location: visits.parquet}]
-target: back
-task: {kind: classification, positive: 1}
-exclude: [email]
-split: {kind: random}
-access: governed
-"""
+CARD = governed_card("visits", "Who comes back", "visits.parquet", target="back", exclude="email")
 
 
 @pytest.fixture
