@@ -119,6 +119,8 @@ def list_columns(
     plan: FeaturePlan,  # what the card says of each column
 ) -> list:  # names
     "Columns of lists that may be read: all but the target and what the card excludes"
+    named = {column.name for column in plan.columns if column.is_feature and column.kind == "sequence"}  # a plan made for this modality
+    if named: return [field.name for field in table.schema if is_list(field.type) and field.name in named]
     barred = {column.name for column in plan.columns if not column.is_feature and column.reason.startswith(("the target", "excluded", "says the side", "a copy of the target", "the entity"))}
     return [field.name for field in table.schema if is_list(field.type) and field.name not in barred]
 
