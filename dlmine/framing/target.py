@@ -102,7 +102,8 @@ def read_target(table: pa.Table,  # all rows of the source
                 card: Card,  # target and task
                 ) -> Target:
     "The target by the card's task. A constant target is a `DataError`, a column that is not there a `CardError`."
-    if card.task.kind not in ("classification", "regression"): raise DataError(f"task: {card.task.kind} has no trainer here yet; classification and regression have. Set task: to one of them.")
+    if card.task.kind not in ("classification", "regression", "forecast"): raise DataError(f"task: {card.task.kind} has no trainer here yet; classification, regression and forecast have. Set task: to one of them.")
+    if card.task.kind == "forecast" and card.modality.kind != "sequence": raise CardError("A forecast looks back over steps. Set modality: {kind: sequence, step: …} in the card, with the column that orders them.")
     target = _classes(table, card) if card.task.kind == "classification" else _amounts(table, card)
     dropped = table.num_rows - len(target.rows)
     notes = target.notes + ((f"{dropped:,} of {table.num_rows:,} rows have no outcome in {card.target!r} and are left out.",) if dropped else ())
