@@ -21,6 +21,7 @@ __all__ = ['ARCHITECTURES', 'ENTRY_POINTS', 'find_architecture', 'inputs_of', 'a
 # %% ../../nbs/03_models/00_architectures.ipynb #f1c54c2e
 ARCHITECTURES = {
     'embedding_mlp': 'dlmine.models.tabular:EmbeddingMLP',
+    'ft_transformer': 'dlmine.models.ft_transformer:FTTransformer',
     'linear': 'dlmine.models.linear:Linear',
     'convolution': 'dlmine.models.convolution:ConvolutionNet',
     'temporal_convolution': 'dlmine.models.convolution:TemporalConvolutionNet',

@@ -31,7 +31,7 @@ class Modality:
     assemble: str | None = None  # package.module:function (card, table, settings) → table of one row per example
 
 MODALITIES = {
-    "tabular": Modality("dlmine.preparation.pipeline:TabularPreprocessor", ("embedding_mlp",)),
+    "tabular": Modality("dlmine.preparation.pipeline:TabularPreprocessor", ("embedding_mlp", "ft_transformer")),
     "sequence": Modality("dlmine.preparation.sequence_pipeline:SequencePreprocessor", ("gru", "temporal_convolution", "convolution", "lstm", "sequence_transformer", "convolution_gru"),
                          rivals=("linear", "boosting"), assemble="dlmine.preparation.sequence_rows:assemble"),
     "text": Modality("dlmine.preparation.text_pipeline:TextPreprocessor", ("text_encoder", "text_transformer"), rivals=("linear",)),
