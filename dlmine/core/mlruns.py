@@ -19,6 +19,7 @@ from pathlib import Path
 from urllib.parse import urlparse
 from urllib.request import url2pathname
 
+from .databases import hide_password
 from .errors import StorageError
 from .files import locked
 
@@ -153,7 +154,7 @@ def is_direct(
     try:
         with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=60)) as connection:
             return _fits(connection)
-    except sqlite3.Error:
+    except sqlite3.DatabaseError:     # no database, or one that is busy: MLflow's client takes over, and says so where it cannot either
         return False
 
 # %% ../../nbs/00_core/48_mlruns.ipynb #05d58a0e
@@ -208,12 +209,17 @@ def _create_by_client(settings, run_id, name, user, started):
 def _make_experiment(client, settings):
     "Make the experiment; another process may have been faster. A server keeps its artifacts where it is told to."
     place = settings.path("artifacts").as_uri() if settings.tracking_address.startswith("sqlite:") else None
+    from mlflow.exceptions import MlflowException
+
     try:
         return client.create_experiment(EXPERIMENT, artifact_location=place)
-    except Exception:
-        if experiment := client.get_experiment_by_name(EXPERIMENT):
-            return experiment.experiment_id
-        raise
+    except MlflowException as error:
+        experiment = client.get_experiment_by_name(EXPERIMENT)
+        if experiment is None:
+            raise
+        if experiment.lifecycle_stage != "active":
+            raise StorageError(f"The experiment {EXPERIMENT!r} in {hide_password(settings.tracking_address)} was deleted. Restore it with mlflow experiments restore, or set another tracking address.") from error
+        return experiment.experiment_id
 
 # %% ../../nbs/00_core/48_mlruns.ipynb #006da34e
 def open_run(

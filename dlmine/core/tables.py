@@ -6,6 +6,7 @@
 __all__ = ['find_files', 'is_log', 'read_table']
 
 # %% ../../nbs/00_core/25_tables.ipynb #ff711bf8
+import contextlib
 import json
 from pathlib import Path
 
@@ -71,17 +72,24 @@ def _read_arrow(path: Path, columns, rows: int) -> list:
 def _python_json(path: Path, rows: int) -> list[dict]:
     "The objects of a JSON or JSON lines file; raises DataError with the line"
     text = path.read_text(encoding="utf-8-sig")
-    objects = []
+    objects, lines = [], text.splitlines()
     try:
         if text.lstrip().startswith("["): objects = json.loads(text)
         else:
-            for number, line in enumerate(text.splitlines(), 1):
+            for number, line in enumerate(lines, 1):
+                if number == len(lines) > 1 and not text.endswith("\n") and not _is_json(line): break     # still being written: left for the next read
                 if line.strip(): objects.append(json.loads(line))
                 if rows and len(objects) >= rows: break
     except json.JSONDecodeError as error:
-        raise DataError(f"{path} line {error.lineno if text.lstrip().startswith('[') else number} is no JSON: {error.msg}. Write one object a line.") from error
-    if not all(isinstance(item, dict) for item in objects): raise DataError(f"{path} holds values that are not objects. Write one object a line: {{\"column\": value}}.")
+        raise DataError(f"{path.name} line {error.lineno if text.lstrip().startswith('[') else number} is no JSON: {error.msg}. Write one object a line.") from error
+    if not all(isinstance(item, dict) for item in objects): raise DataError(f"{path.name} holds values that are not objects. Write one object a line: {{\"column\": value}}.")
     return objects[:rows or None]
+
+def _is_json(line: str) -> bool:
+    "Whether a line is whole"
+    try: json.loads(line)
+    except json.JSONDecodeError: return False
+    return True
 
 def _days(column):
     "Arrow's JSON reader makes moments of days: midnights only become dates again"
@@ -95,10 +103,9 @@ def _read_json(path: Path, columns, rows: int) -> list:
     "The columns of a JSON lines file"
     import pyarrow as pa
     from pyarrow import json as arrow_json
-    try:
+    with contextlib.suppress(pa.ArrowInvalid, pa.ArrowNotImplementedError):     # not of one type throughout: Python reads it line by line
         table = arrow_json.read_json(path, arrow_json.ReadOptions(block_size=1 << 24))
         return [(name, _days(table[name].slice(0, rows) if rows else table[name])) for name in table.column_names]
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError): pass
     objects = _python_json(path, rows)
     names = dict.fromkeys(name for item in objects for name in item)
     def column(name):

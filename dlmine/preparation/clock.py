@@ -123,11 +123,11 @@ def _term(table: pa.Table, text: str) -> np.ndarray:
     "Microseconds of one duration such as `30 days` or `delay minutes`, NaN where missing"
     amount, _, unit = text.rpartition(" ")
     unit = unit.rstrip("s")
-    if not amount or unit not in _UNITS: raise DataError(f"{text!r} is no duration: write a number or a column and a unit, such as '30 days' or 'delay minutes'. Units: {', '.join(_UNITS)}.")
+    if not amount or unit not in _UNITS: raise DataError(f"known_at of a window (prepare.windows in the card): {text!r} is no duration: write a number or a column and a unit, such as '30 days' or 'delay minutes'. Units: {', '.join(_UNITS)}.")
     amount = amount.strip()
     try: values = np.full(table.num_rows, float(amount))
     except ValueError:
-        if amount not in table.column_names: raise DataError(f"{amount!r} in {text!r} is neither a number nor a column. {nearest(amount, table.column_names)} The table has {listed(table.column_names)}.".replace("  ", " ")) from None
+        if amount not in table.column_names: raise DataError(f"known_at of a window (prepare.windows in the card): {amount!r} in {text!r} is neither a number nor a column. {nearest(amount, table.column_names)} The table has {listed(table.column_names)}.".replace("  ", " ")) from None
         values = pc.cast(_whole(table[amount]), pa.float64(), safe=False).to_numpy(zero_copy_only=False)
     return values * (_UNITS[unit] * 1e6)
 
@@ -137,10 +137,10 @@ def known_moments(table: pa.Table,  # the events
     "The moments at which values become known. A part that is missing makes the moment missing: not known, so never used."
     if said in table.column_names: return _whole(table[said])
     first, *terms = [part.strip() for part in re.split(r"\s\+\s", said)]
-    if first not in table.column_names: raise DataError(f"known_at: {said!r} does not begin with a column of the table. {nearest(first, table.column_names)} It has {listed(table.column_names)}.".replace("  ", " "))
+    if first not in table.column_names: raise DataError(f"known_at of a window (prepare.windows in the card): {said!r} does not begin with a column of the table. {nearest(first, table.column_names)} It has {listed(table.column_names)}.".replace("  ", " "))
     start = _whole(table[first])
     if is_text(start.type): start = _from_text(start, first)
-    if not pa.types.is_timestamp(start.type) and not pa.types.is_date(start.type): raise DataError(f"known_at: {first!r} holds {start.type}, and a sum must begin with moments. Name a column of timestamps or dates.")
+    if not pa.types.is_timestamp(start.type) and not pa.types.is_date(start.type): raise DataError(f"known_at of a window (prepare.windows in the card): {first!r} holds {start.type}, and a sum must begin with moments. Name a column of timestamps or dates.")
     zone = getattr(start.type, "tz", None)
     ticks = _ticks(start, "us", True)
     added = np.zeros(len(ticks)) + sum(_term(table, term) for term in terms)

@@ -6,6 +6,7 @@
 __all__ = ['find_leaks', 'check_card']
 
 # %% ../../nbs/02_preparation/47_leakage.ipynb #0be66b98
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -78,8 +79,8 @@ def _window_edge(bench: _Bench, asked: _Question, row: int, seed: int) -> None:
     if asked.outcomes: twin = replace_values(twin, asked.outcomes, np.array([0]), seed)
     if asked.known_at in table.column_names and asked.known_at != asked.fixed[0] and asked.known_at is not None:
         place = table.column_names.index(asked.known_at)
-        try: twin = twin.set_column(place, asked.known_at, table[asked.fixed[0]].slice(row, 1).cast(table[asked.known_at].type))
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError): pass
+        with contextlib.suppress(pa.ArrowInvalid, pa.ArrowNotImplementedError):     # a moment of another type: the twin keeps the one it has
+            twin = twin.set_column(place, asked.known_at, table[asked.fixed[0]].slice(row, 1).cast(table[asked.known_at].type))
     if not asked.ahead: bench.run("window edge", pa.concat_tables([table.slice(0, row), twin, table.slice(row, 1), twin, table.slice(row + 1)]), np.array([row]), np.array([row + 1]))
     simultaneous = np.flatnonzero((asked.known == moment) & (np.arange(len(asked.times)) != row))
     if len(simultaneous) and asked.outcomes: bench.run("known then", replace_values(table, asked.outcomes, simultaneous, seed), np.array([row]))

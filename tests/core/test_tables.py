@@ -145,3 +145,14 @@ def test_compact_dates_and_single_quotes(tmp_path):
     (tmp_path / "quoted.csv").write_text("'PID'\t'says'\n1\t'a\tb'\n2\t'it'\n")
     quoted = read_table(tmp_path / "quoted.csv")
     assert quoted.column_names == ["PID", "says"] and quoted["says"].to_pylist() == ["a\tb", "it"]
+
+
+def test_a_line_that_is_still_being_written_waits_and_a_broken_one_is_named(tmp_path):
+    (tmp_path / "grows.jsonl").write_text('{"a": 1}\n{"a": 2}\n{"a": 3, "b')
+    assert read_table("grows.jsonl", tmp_path)["a"].to_pylist() == [1, 2]
+    (tmp_path / "whole.jsonl").write_text('{"a": 1}\n{"a": "x"}')             # the last line has no end but is whole
+    assert read_table("whole.jsonl", tmp_path).num_rows == 2
+    (tmp_path / "broken.jsonl").write_text('{"a": 1}\n{"a": \n{"a": 3}\n')
+    with pytest.raises(DataError, match=r"^broken\.jsonl line 2 is no JSON"): read_table("broken.jsonl", tmp_path)
+    (tmp_path / "ended.jsonl").write_text('{"a": 1}\n{"a": \n')                 # the line was ended: it will not be completed
+    with pytest.raises(DataError, match="line 2"): read_table("ended.jsonl", tmp_path)

@@ -293,3 +293,9 @@ def test_a_random_table_of_a_year_against_polars_with_joins():
     assert np.array_equal(joined["n"].fill_null(0).to_numpy(), mine["w_count_before"])
     assert np.allclose((joined["sums"] / joined["ones"]).to_numpy(), mine["w_decayed_mean_24h"], rtol=1e-9, equal_nan=True)
     assert np.allclose(((joined["when"] - joined["last"]).dt.total_microseconds() / 3.6e9).to_numpy(), mine["w_since_last"], rtol=1e-12, equal_nan=True)
+
+
+@pytest.mark.parametrize("said, words", [("nowhere + 2 hours", "does not begin"), ("when + long", "is no duration"), ("when + lenght minutes", "neither a number nor a column"), ("value + 1 hours", "must begin with moments")])
+def test_a_moment_that_cannot_be_read_names_the_key_of_the_card(said, words):
+    with pytest.raises(DataError, match=words) as caught: known_moments(pa.table({"when": [datetime(2024, 1, 1)], "value": [1]}), said)
+    assert "prepare.windows" in str(caught.value)

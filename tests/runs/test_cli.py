@@ -34,3 +34,10 @@ def test_lab_passes_arguments_on_and_keeps_edits(tmp_path):
     name = next(iter(copy_templates(settings, tmp_path)))
     (settings.workspace/'templates'/name).write_text('mine')
     assert copy_templates(settings, tmp_path)[name] == 'kept' and (settings.workspace/'templates'/name).read_text() == 'mine'
+
+
+def test_a_target_with_blanks_that_was_not_quoted_is_shown_quoted(capsys):
+    with pytest.raises(SystemExit) as stopped: main(['card', 'init', 'x.csv', '--target', 'arrival', 'delay', 'in minutes'])
+    assert stopped.value.code == 2 and '--target "arrival delay in minutes"' in capsys.readouterr().err
+    with pytest.raises(SystemExit): main(['card', 'init', 'x.csv', '--target', 'a', '--nope'])
+    assert 'quotes' not in capsys.readouterr().err
