@@ -9,7 +9,7 @@ __all__ = ['TYPES', 'ColumnMapping', 'Mapping', 'write_mapping', 'read_mapping',
 from collections.abc import Mapping as AnyMapping
 from dataclasses import asdict, dataclass, field, fields, replace
 
-from ..core.errors import DataError, listed, nearest
+from ..core.errors import DataError, counted, listed, nearest
 from ..core.evidence import Evidence
 from ..core.view import table_html
 from .conversions import Mapped, map_rows
@@ -154,9 +154,9 @@ class Mapping:
         wrong = {place: said for place, said in self.problems().items() if place == source or place.startswith(f"{source}.")}
         if wrong: raise DataError(f"The mapping of {source} cannot be applied yet. " + " ".join(f"{place}: {' '.join(said)}" for place, said in wrong.items()))
 
-    def __repr__(self) -> str: return f"Mapping({len(self.columns)} columns of {listed(self.sources)}, {self.figures['open_questions']} to decide)"
+    def __repr__(self) -> str: return f"Mapping({counted(len(self.columns), 'column')} of {listed(self.sources)}, {self.figures['open_questions']} to decide)"
 
-    def _repr_html_(self) -> str: return table_html(self.records(), caption=f"Mapping: {len(self.columns)} columns of {len(self.sources)} sources", marked=[i for i, c in enumerate(self.columns) if c.question and c.keep])
+    def _repr_html_(self) -> str: return table_html(self.records(), caption=f"Mapping: {counted(len(self.columns), 'column')} of {counted(len(self.sources), 'source')}", marked=[i for i, c in enumerate(self.columns) if c.question and c.keep])
 
 # %% ../../nbs/01_framing/68_mapping.ipynb #980d1988
 def write_mapping(

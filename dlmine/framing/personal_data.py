@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from ..core.chain import Evidence
-from ..core.errors import DataError, nearest
+from ..core.errors import DataError, counted, nearest
 from ..core.view import table_html
 from .addresses import find_addresses
 from .identity_numbers import NATIONAL_IDS, REGIONS, is_valid_id, find_national_ids, find_phones
@@ -124,10 +124,10 @@ class PersonalData:
             axes.barh([f"{f.column}: {LABELS[f.kind]}" for f in self.findings][::-1], [f.share for f in self.findings][::-1])
             axes.set(xlim=(0, 1), xlabel="share of scanned rows", title=f"Personal data in {self.subject}")
             plt.close(figure)
-        return draw(figure, f"Share of rows with personal data in {len(self.findings)} findings")
+        return draw(figure, f"Share of rows with personal data in {counted(len(self.findings), 'finding')}")
 
     def _repr_html_(self) -> str:
-        said = f"{self.subject}: {self.scanned:,} of {self.rows:,} rows scanned, {len(self.names)} columns"
+        said = f"{self.subject}: {self.scanned:,} of {counted(self.rows, 'row')} scanned, {counted(len(self.names), 'column')}"
         if not self.findings: return f"<p>{said}: no personal data found.{self._unseen()}</p>"
         return table_html(self._rows(), caption=f"{said}, {len(self.columns)} with personal data") + f"<p>Examples are masked.{self._unseen()}</p>"
 
@@ -137,7 +137,7 @@ class PersonalData:
 
     def evidence(self) -> Evidence:
         "What to record"
-        return Evidence("framing.personal_data", self.subject, "warning" if self.findings else "noted", self.figures, notes=f"{len(self.columns)} of {len(self.names)} columns hold personal data." + self._unseen())
+        return Evidence("framing.personal_data", self.subject, "warning" if self.findings else "noted", self.figures, notes=f"{len(self.columns)} of {counted(len(self.names), 'column')} hold personal data." + self._unseen())
 
 # %% ../../nbs/01_framing/54_personal_data.ipynb #d9de09d5
 def _counted(column, places) -> list:

@@ -10,7 +10,7 @@ __all__ = ['KINDS', 'SEVERITIES', 'Mismatch', 'date_formats', 'check_forms', 'ch
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ..core.errors import listed
+from ..core.errors import counted, listed
 from .joins import count_join
 from .links import Link, is_key_name
 from .schema_profile import ColumnProfile, TableProfile, quoted
@@ -87,12 +87,12 @@ def check_values(
     where, found = (f"{table}.{column.name}",), []
     def add(kind, severity, what, advice, examples=(), **more): found.append(Mismatch(kind, severity, where, f"{where[0]} {what}.", advice, {"rows": column.rows, "nulls": column.nulls}, tuple(examples), {where[0]: more} if more else {}))
     if column.kind == "empty" and column.rows: return [Mismatch("values", "warning", where, f"{where[0]} holds nothing: all {column.rows:,} values are missing.", "Leave it out, or ask why it is empty.", {"rows": column.rows}, (), {where[0]: {"keep": False}})]
-    if column.infinite: add("values", "warning", f"holds {column.infinite:,} infinite values", "They are set aside on write.")
-    if column.huge: add("values", "warning", f"holds {column.huge:,} values more than a thousand times as large as the usual ones, up to {column.maximum:,.6g}", "Is it a code for unknown, or another unit?")
-    if column.forms.get("blank"): add("values", "warning", f"has an empty level in {column.forms['blank']:,} rows", "Read it as missing.")
+    if column.infinite: add("values", "warning", f"holds {counted(column.infinite, 'infinite value')}", "They are set aside on write, and become missing where a model is trained: is it a division by zero?")
+    if column.huge: add("values", "warning", f"holds {counted(column.huge, 'value')} more than a thousand times as large as the usual ones, up to {column.maximum:,.6g}", "Is it a code for unknown, or another unit?")
+    if column.forms.get("blank"): add("values", "warning", f"has an empty level in {counted(column.forms['blank'], 'row')}", "Read it as missing.")
     for severity, whys in (("fault", ("blanks, case or punctuation",)), ("warning", ("form of a company", "one letter apart"))):
         groups = [group for group in column.spellings if group.why in whys]
-        if groups: add("spellings", severity, f"spells {len(groups)} levels in several ways ({', '.join(dict.fromkeys(group.why for group in groups))})", "Map them to the most frequent spelling.", [" = ".join(repr(level) for level in group.levels) for group in groups[:5]], **({"levels": {old: new for group in groups for old, new in group.mapping.items()}} if severity == "fault" else {"possible_levels": {old: new for group in groups for old, new in group.mapping.items()}}))
+        if groups: add("spellings", severity, f"spells {counted(len(groups), 'level')} in several ways ({', '.join(dict.fromkeys(group.why for group in groups))})", "Map them to the most frequent spelling.", [" = ".join(repr(level) for level in group.levels) for group in groups[:5]], **({"levels": {old: new for group in groups for old, new in group.mapping.items()}} if severity == "fault" else {"possible_levels": {old: new for group in groups for old, new in group.mapping.items()}}))
     if _is_clock(connection, table, column): add("formats", "noted", "is a time of day written as a number: 517 means 5:17", "Differences of such numbers are not minutes; convert before you subtract.", column.examples)
     return found
 
@@ -103,10 +103,10 @@ def check_table(
     "Everything that one source shows by itself"
     if not profile.rows: return [Mismatch("values", "warning", (profile.name,), f"{profile.name} has no rows.", "Was it exported before it was filled?")]
     found = [m for column in profile.columns for m in (*check_forms(profile.name, column), *check_values(connection, profile.name, column))]
-    if profile.duplicates: found.append(Mismatch("keys", "fault", (f"{profile.name}.{', '.join(profile.declared)}",), f"The key of {profile.name} ({', '.join(profile.declared)}) repeats in {profile.duplicates:,} rows.", "Keep one row for each key, or add a column to the key.", {"duplicates": profile.duplicates}))
+    if profile.duplicates: found.append(Mismatch("keys", "fault", (f"{profile.name}.{', '.join(profile.declared)}",), f"The key of {profile.name} ({', '.join(profile.declared)}) repeats in {counted(profile.duplicates, 'row')}.", "Keep one row for each key, or add a column to the key.", {"duplicates": profile.duplicates}))
     for column in profile.columns:
         if is_key_name(column.name) and not column.nulls and column.kind in ("text", "number") and 0.95 * profile.rows <= column.distinct < profile.rows and profile.rows >= 20 and (column.name,) != profile.declared:
-            found.append(Mismatch("keys", "warning", (f"{profile.name}.{column.name}",), f"{profile.name}.{column.name} looks like a key, but {profile.rows - column.distinct:,} rows repeat an earlier value.", "Remove the duplicates, or find out what tells these rows apart.", {"duplicates": profile.rows - column.distinct}))
+            found.append(Mismatch("keys", "warning", (f"{profile.name}.{column.name}",), f"{profile.name}.{column.name} looks like a key, but {counted(profile.rows - column.distinct, 'row repeats', 'rows repeat')} an earlier value.", "Remove the duplicates, or find out what tells these rows apart.", {"duplicates": profile.rows - column.distinct}))
     return found
 
 # %% ../../nbs/01_framing/66_schema_checks.ipynb #d8087d65

@@ -8,7 +8,7 @@ __all__ = ['mismatch_html', 'state_html', 'mapping_html', 'write_levels', 'read_
 # %% ../../nbs/01_framing/93_schema_mapper.ipynb #d08d7143
 import html
 
-from ..core.errors import DataError
+from ..core.errors import DataError, counted
 from ..core.view import View, table_html
 from .mapping import TYPES, Mapping, propose_mapping
 from .schemas import SchemaComparison
@@ -49,7 +49,8 @@ def mapping_html(
     if is_short: columns = [(column, row) for column, row in columns if column.place in changed or row["becomes"] != column.column or any(row[name] for name in ("format", "zone", "unit", "levels"))]
     shown = [{"column": column.place, **{name: row[name] for name in ("becomes", "type", "format", "zone", "unit", "levels")}} for column, row in columns[:limit]]
     more = f", the first {limit} shown" if len(columns) > limit else ""
-    return table_html(shown, caption=f"Mapping of {every} columns{more}" + (f"; {every - len(columns)} stay as they are" if every > len(columns) else "") + " (changed by hand: marked)", marked=[place for place, (column, _) in enumerate(columns[:limit]) if column.place in changed])
+    if every and not shown: return f"<p>Mapping of {counted(every, 'column')}: nothing has to be changed, all stay as they are.</p>"
+    return table_html(shown, caption=f"Mapping of {counted(every, 'column')}{more}" + (f"; {every - len(columns)} stay as they are" if every > len(columns) else "") + " (changed by hand: marked)", marked=[place for place, (column, _) in enumerate(columns[:limit]) if column.place in changed])
 
 # %% ../../nbs/01_framing/93_schema_mapper.ipynb #ab143f6c
 def write_levels(

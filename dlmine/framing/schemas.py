@@ -9,10 +9,11 @@ __all__ = ['same_names', 'similar_names', 'check_name', 'check_similar', 'spelt_
 # %% ../../nbs/01_framing/67_schemas.ipynb #a2af7cd5
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from html import escape
 from itertools import combinations
 from pathlib import Path
 
-from ..core.errors import DataError, listed
+from ..core.errors import DataError, counted, listed
 from ..core.evidence import Evidence
 from ..core.tables import read_table
 from ..core.view import table_html
@@ -21,7 +22,7 @@ from .governed import source_reader
 from .clocks import ClockGap, gaps_across, gaps_within
 from .links import Link, find_links, link_rows
 from .schema_checks import KINDS, SEVERITIES, Agreement, Mismatch, check_link, check_table, relate
-from .schema_profile import TableProfile, open_tables, profile_view, quoted
+from .schema_profile import LARGE, TableProfile, open_tables, profile_view, quoted
 from .spellings import fold_level, name_similarity, name_words
 from .units import unit_hint
 
@@ -193,13 +194,13 @@ class SchemaComparison:
         said = [{"kind": m.kind, "severity": m.severity, "where": list(m.where), "what": m.what} for m in self.mismatches]
         return Evidence("framing.schemas", listed(self.profiles), verdict, {**self.figures, "mismatches": said}, notes="; ".join(f"{name} left out: {why}" for name, why in self.left_out.items()))
 
-    def __repr__(self) -> str: return f"SchemaComparison({listed(self.profiles)}: {', '.join(f'{count} {name}' for name, count in self.figures.items() if name in ('links', 'faults', 'warnings', 'noted'))})"
+    def __repr__(self) -> str: return f"SchemaComparison({listed(self.profiles)}: {', '.join(f'{count:,} noted' if name == 'noted' else counted(count, name[:-1]) for name, count in self.figures.items() if name in ('links', 'faults', 'warnings', 'noted'))})"
 
     def _repr_html_(self) -> str:
         marked = [place for place, m in enumerate(self.mismatches) if m.severity == "fault"]
-        parts = [table_html(self.records(), caption=f"{len(self.mismatches)} mismatches in {len(self.profiles)} sources (faults marked)", marked=marked)]
+        parts = [table_html(self.records(), caption=f"{counted(len(self.mismatches), 'mismatch', 'mismatches')} in {counted(len(self.profiles), 'source')} (faults marked)", marked=marked)]
         if self.links: parts.append(table_html(link_rows(self.links), caption="How the sources hang together"))
-        return "".join(parts) + "".join(f"<p>{name} was left out: {why}</p>" for name, why in self.left_out.items())
+        return "".join(parts) + "".join(f"<p>{escape(name)} was left out: {escape(why)}</p>" for name, why in self.left_out.items())
 
 # %% ../../nbs/01_framing/67_schemas.ipynb #42731c2e
 def plot_links(
@@ -235,10 +236,12 @@ def _opened(tables: dict, base, settings) -> tuple[dict, dict]:
     for name, give in tables.items():
         try:
             data = give()
-            if isinstance(data, (str, Path)) and not str(data).endswith((".parquet", ".pq", ".csv")): data = read_table(data, base, settings=settings)   # once, not for each question
+            path = Path(base or ".") / str(data) if isinstance(data, (str, Path)) else None
+            is_streamed = path and (path.suffix in (".parquet", ".pq") or path.suffix == ".csv" and path.is_file() and path.stat().st_size > LARGE)
+            if path and not is_streamed: data = read_table(data, base, settings=settings)   # once, not for each question
             with open_tables({name: data}, base, settings) as connection: connection.execute(f"SELECT * FROM {quoted(name)} LIMIT 1").fetchall()
             good[name] = data
-        except DataError as error: left_out[name] = str(error)
+        except DataError as error: left_out[name] = str(error).replace(f"{Path(base or '.').resolve()}/", "").replace(f"{base}/", "")     # files as the card names them
     if not good: raise DataError(f"None of the sources can be read. {next(iter(left_out.values()))}")
     return good, left_out
 
@@ -273,5 +276,5 @@ def _link_mismatches(connection, link: Link, profiles) -> list[Mismatch]:
     found, codes = check_link(connection, link), spelt_out(connection, link, profiles[link.right])
     if codes:
         where = f"{link.left}.{link.facts.keys[0][0]}"
-        found.append(Mismatch("spellings", "fault", (where, f"{link.right}.{link.facts.keys[0][1]}"), f"{where} spells {len(codes)} codes out: {listed([f'{text} for {code}' for text, code in codes.items()], 4)}.", "Map them to their codes.", {"levels": len(codes)}, tuple(codes), {where: {"levels": codes}}))
+        found.append(Mismatch("spellings", "fault", (where, f"{link.right}.{link.facts.keys[0][1]}"), f"{where} spells {counted(len(codes), 'code')} out: {listed([f'{text} for {code}' for text, code in codes.items()], 4)}.", "Map them to their codes.", {"levels": len(codes)}, tuple(codes), {where: {"levels": codes}}))
     return found

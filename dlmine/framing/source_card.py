@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..core.databases import hide_password, is_address
-from ..core.errors import DataError
+from ..core.errors import DataError, counted
 from ..core.evidence import Evidence
 from ..core.settings import Settings
 from ..core.view import format_value, table_html
@@ -138,7 +138,7 @@ class SourceCard:
     def sentence(self) -> str:
         "The card in a sentence"
         if self.error: return f"{self.name} cannot be used: {self.error}"
-        return f"{self.name} ({self.kind}): {self.rows:,} rows, {len(self.columns)} columns, {self.nulls:,} missing values; {self.freshness}" + (f"; {len(self.problems)} problems" if self.problems else "") + "."
+        return f"{self.name} ({self.kind}): {counted(self.rows, 'row')}, {counted(len(self.columns), 'column')}, {counted(self.nulls, 'missing value')}; {self.freshness}" + (f"; {counted(len(self.problems), 'problem')}" if self.problems else "") + "."
 
     def evidence(self) -> Evidence:
         "failed when stale or unreadable, warning with problems, passed when fresh, else noted"
@@ -172,9 +172,9 @@ def describe_source(
         more = describe_stamps(stamps, source.timezone)
         problems += more[0]; notes += more[1]
     if source.fresh_within and freshness.state == "unknown": problems.append(f"its age cannot be told: {'no moments in ' + source.timestamp if source.timestamp else 'set timestamp: to the column that says when a row was written'}")
-    if found.duplicates: problems.append(f"{found.duplicates:,} rows repeat the keys {', '.join(source.keys)} of another row")
-    if found.keyless: problems.append(f"{found.keyless:,} rows have no value in {', '.join(source.keys)}")
-    if found.rejected: problems.append(f"{found.rejected:,} lines could not be read, such as {examples[0]!r}" if examples else f"{found.rejected:,} lines could not be read")
+    if found.duplicates: problems.append(f"{counted(found.duplicates, 'row repeats', 'rows repeat')} the keys {', '.join(source.keys)} of another row")
+    if found.keyless: problems.append(f"{counted(found.keyless, 'row has', 'rows have')} no value in {', '.join(source.keys)}")
+    if found.rejected: problems.append(f"{counted(found.rejected, 'line')} could not be read" + (f", such as {examples[0]!r}" if examples else ""))
     if found.torn: notes.append(f"its last line is unfinished ({found.torn:,} bytes) and was left for the next read")
     return SourceCard(source.name, hide_password(source.location), found.kind, source.owner, source.upstream, source.keys, counts.rows, found.bytes, found.files, columns, freshness, found.duplicates,
                       tuple(problems), tuple(notes), found.rejected, examples, show_rows(found.sample, is_governed), seconds=time.perf_counter() - start)
@@ -196,7 +196,7 @@ def facts(
     age = card.freshness
     rows = [("where", f"{card.location} ({card.kind})"), ("owner", card.owner or "nobody is named"), ("made from", ", ".join(card.upstream) or "–")]
     if card.error: return [{"": name, "source": value} for name, value in [*rows, ("error", card.error)]]
-    rows += [("rows", f"{card.rows:,}" + (f" in {card.files:,} files" if card.files > 1 else "")), ("size", format_bytes(card.bytes)), ("keys", ", ".join(card.keys) + ("" if card.duplicates is None else ", unique" if not card.duplicates else f", repeated in {card.duplicates:,} rows") if card.keys else "none named"),
+    rows += [("rows", f"{card.rows:,}" + (f" in {card.files:,} files" if card.files > 1 else "")), ("size", format_bytes(card.bytes)), ("keys", ", ".join(card.keys) + ("" if card.duplicates is None else ", unique" if not card.duplicates else f", repeated in {counted(card.duplicates, 'row')}") if card.keys else "none named"),
              ("covers", f"{age.earliest:%Y-%m-%d %H:%M} to {age.newest:%Y-%m-%d %H:%M} UTC" if age and age.earliest and age.newest else "–"), ("freshness", "not measured: no timestamp is named" if not age or age.state == "unknown" else f"{age.state}: {age}, as of {age.as_of:%Y-%m-%d %H:%M} UTC")]
     return [{"": name, "source": value} for name, value in rows]
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..core.databases import hide_password
-from ..core.errors import DataError, listed, nearest
+from ..core.errors import DataError, counted, listed, nearest
 from ..core.evidence import Evidence
 from ..core.plots import Drawing
 from ..core.settings import Settings
@@ -65,7 +65,7 @@ def _keys(first: SourceCard, source: SourceCard, joined: set[str]) -> list[str]:
     "What stands against joining a further source"
     if source.name in joined and not source.keys: return []
     if not source.keys: return ["no keys are named: set keys: to the columns that identify a row, or it cannot be joined"]
-    reasons = [f"{source.duplicates:,} rows repeat its keys: a join would multiply rows"] if source.duplicates else []
+    reasons = [f"{counted(source.duplicates, 'row repeats', 'rows repeat')} its keys: a join would multiply rows"] if source.duplicates else []
     if source.name in joined: return reasons
     names = [column.name for column in first.columns]
     absent = [key for key in source.keys if key not in names]

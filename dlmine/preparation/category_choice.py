@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pyarrow as pa
 
-from ..core.errors import DataError, listed
+from ..core.errors import DataError, counted, listed
 from ..core.view import table_html
 from ..framing.values import to_levels
 from .categories import CategoryPlan, count_collisions, plan_column
@@ -95,7 +95,7 @@ class CategoryChoices:
         if not self.decisions.items: return self.decisions._repr_html_()
         reasons = [f"{item.column}: {item.reason}" for item in self.decisions if item.effects]
         from html import escape
-        return table_html(self.rows(), caption=f"{len(self.decisions):,} categorical columns, {self.decisions.figures['measured']:,} measured, {len(self.decisions.overruled()):,} overruled") + "".join(f"<p>{escape(text)}</p>" for text in (*reasons, *self.decisions.notes))
+        return table_html(self.rows(), caption=f"{counted(len(self.decisions), 'categorical column')}, {self.decisions.figures['measured']:,} measured, {len(self.decisions.overruled()):,} overruled") + "".join(f"<p>{escape(text)}</p>" for text in (*reasons, *self.decisions.notes))
 
 # %% ../../nbs/02_preparation/82_category_choice.ipynb #b878c0c2
 def choose_categories(data: CardData,  # the card's data

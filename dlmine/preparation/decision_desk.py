@@ -9,7 +9,7 @@ __all__ = ['draw_effects', 'DecisionDesk']
 import html
 from collections.abc import Callable
 
-from ..core.errors import DataError, listed, nearest
+from ..core.errors import DataError, counted, listed, nearest
 from ..core.identity import who
 from ..core.view import View, table_html
 from ..measures.metrics import METRICS
@@ -96,7 +96,7 @@ class DecisionDesk(View):
     def _overview(self) -> str:
         "What holds for all columns"
         rows = [{"column": item.column, "holds": item.chosen, "measured": item.measured, "by": f"{item.overruled['who']}: {item.overruled['why']}" if item.overruled else "measurement" if item.effects else "rule"} for item in self.choice.decisions]
-        return table_html(rows[:60], caption=f"{len(rows):,} columns, {len(self.choice.decisions.overruled()):,} overruled")
+        return table_html(rows[:60], caption=f"{counted(len(rows), 'column')}, {len(self.choice.decisions.overruled()):,} overruled")
 
     def _show_twin(self) -> str:
         "The desk without controls"

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from ..core.errors import DataError, listed, nearest
+from ..core.errors import DataError, counted, listed, nearest
 from ..core.identity import who as who_acts
 from ..core.view import table_html
 from ..measures.compare import Comparison
@@ -187,7 +187,7 @@ class Decisions:
 
     def _repr_html_(self) -> str:
         from html import escape
-        caption = f"{self.topic}: {len(self.items):,} decisions, {len(self.overruled()):,} overruled"
+        caption = f"{self.topic}: {counted(len(self.items), 'decision')}, {len(self.overruled()):,} overruled"
         return (table_html(self.rows(), caption=caption) if self.items else f"<p><b>{self.topic}</b>: nothing to decide.</p>") + "".join(f"<p>{escape(note)}</p>" for note in self.notes)
 
 # %% ../../nbs/02_preparation/02_decisions.ipynb #d8ff700d

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
-from ..core.errors import DataError, listed, nearest
+from ..core.errors import DataError, counted, listed, nearest
 from ..core.view import table_html
 from ..framing.signals import find_signals
 from ..framing.split import known_times, read_time
@@ -77,7 +77,7 @@ class Leakage:
             axes.set(ylim=(max(len(kinds), 1) - 0.5, -0.5), xlim=(0, max(3, *(sum(pair) for pair in zip(*counts)), 0) + 1) if kinds else (0, 1), xlabel="findings", title=f"Leakage test of {self.subject}: {self.verdict}")
             axes.grid(axis="y", visible=False)
             if self.findings: axes.legend()
-        return draw(figure, f"Leakage test of {self.subject}: {self.verdict}, {len(self.leaks)} leaks in {len(self.checks)} tests.")
+        return draw(figure, f"Leakage test of {self.subject}: {self.verdict}, {counted(len(self.leaks), 'leak')} in {counted(len(self.checks), 'test')}.")
 
     def evidence(self):
         "What to record"
@@ -85,7 +85,7 @@ class Leakage:
         return Evidence("preparation.leakage", self.subject, self.verdict, self.figures, notes=" ".join(one.message for one in self.findings[:3]))
 
     def __str__(self) -> str:
-        return f"{self.verdict}: {len(self.leaks)} leaks, {len(self.findings) - len(self.leaks)} suspicions in {len(self.checks)} tests of {self.subject}"
+        return f"{self.verdict}: {counted(len(self.leaks), 'leak')}, {counted(len(self.findings) - len(self.leaks), 'suspicion')} in {counted(len(self.checks), 'test')} of {self.subject}"
 
     def _repr_html_(self) -> str:
         from html import escape

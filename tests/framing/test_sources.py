@@ -112,7 +112,7 @@ def test_odd_values_are_sentences_on_the_card(tmp_path):
     kinds = {column.name: (column.kind, column.nulls, column.infinite) for column in card.columns}
     assert kinds == {"a": ("mixed", 0, 0), "b": ("text", 0, 0), "c": ("text", 1, 0), "d": ("number", 0, 1)}
     assert card.rejected == 1 and card.duplicates == 29
-    for words in ("a: mixed types: 1 of 32 values are no numbers, such as 'no number'", "d: 1 infinite values", "29 rows repeat the keys b, c", "1 rows have no value in b, c", "1 lines could not be read"):
+    for words in ("a: mixed types: 1 of 32 values are no numbers, such as 'no number'", "d: 1 infinite values", "29 rows repeat the keys b, c", "1 row has no value in b, c", "1 line could not be read"):
         assert any(words in problem for problem in card.problems), words
     assert card.evidence().verdict == "warning"
 
@@ -174,7 +174,7 @@ def test_advice_with_reasons(tmp_path):
                {"name": "before", "location": "before.csv", "timestamp": "at", "keys": ["station", "at"]}, {"name": "old", "location": "early.csv", "timestamp": "at", "fresh_within": "1 weeks", "keys": ["station", "at"], "owner": "Ann"}]
     cards = describe_sources(card(tmp_path, sources, as_of="2013-12-31", time="at", split={"kind": "time", "valid_from": "2013-08-01", "test_from": "2013-10-01"}))
     advice = {one.name: (one.word, " | ".join(one.reasons)) for one in cards.advice}
-    expected = {"rows": ("use", "newest 2013-12-01"), "stations": ("use", "nothing"), "double": ("use with care", "1 rows repeat its keys"), "keyless": ("use with care", "no keys are named"), "other": ("use with care", "keys name are no columns of rows"),
+    expected = {"rows": ("use", "newest 2013-12-01"), "stations": ("use", "nothing"), "double": ("use with care", "1 row repeats its keys"), "keyless": ("use with care", "no keys are named"), "other": ("use with care", "keys name are no columns of rows"),
                 "early": ("use with care", "lacks 183 days at the end of rows"), "before": ("do not use", "no moment in common"), "old": ("do not use", "Ask Ann for a newer delivery")}
     for name, (word, reason) in expected.items():
         assert advice[name][0] == word and reason in advice[name][1], (name, advice[name])
