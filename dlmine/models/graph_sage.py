@@ -132,12 +132,12 @@ class Neighbourhood(nn.Module):
     @staticmethod
     def defaults(rows: int, **facts) -> dict:
         "Width and dropout by the number of rows"
-        return dict(width=32, dropout=0.3) if rows < 2000 else dict(width=64, dropout=0.2) if rows < 50_000 else dict(width=128, dropout=0.2)
+        return dict(width=32, dropout=0.3) if rows < 2000 else dict(width=64, dropout=0.2)
 
     @staticmethod
     def schedule(rows: int) -> dict:
         "Epochs, batches and rates"
-        return dict(learning_rate=0.003, weight_decay=0.05, **(dict(batch_size=512, epochs=8) if rows > 20_000 else {}))
+        return dict(learning_rate=0.003, weight_decay=0.05, **(dict(batch_size=512, epochs=4 if rows > 50_000 else 8) if rows > 20_000 else {}))
 
     def pretrained(self):
         "Looks the context up when a training begins"

@@ -42,6 +42,7 @@ class Route:
 
     def span(self, groups: np.ndarray, moments: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
         "Where the edges of each row begin and end; with times, only those that are seen at the moment (int64 microseconds)"
+        if not len(self.keys): return np.zeros(len(groups), np.int64), np.zeros(len(groups), np.int64)
         start, end = (np.where(groups >= 0, self.offsets[np.maximum(groups, 0) + step], 0) for step in (0, 1))
         if self.times is None: return start, end
         cut = np.full(len(groups), np.iinfo(np.int64).min) if moments is None else moments - self.delay

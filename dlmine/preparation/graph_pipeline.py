@@ -20,7 +20,7 @@ from .graph_nodes import NodeEncoder, edge_routes, make_nodes, microseconds, nod
 from .relations import Related, detach, key_codes
 
 # %% ../../nbs/02_preparation/59_graph_pipeline.ipynb #0ec66367
-SLOTS = 96  # neighbours of a row that are seen at most, over all relations
+SLOTS = 48  # neighbours of a row that are seen at most, over all relations
 MOST_NUMBERS = 30_000_000  # attributes of the main table's nodes; beyond it only their outcomes are kept
 
 def identify(
