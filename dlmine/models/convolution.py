@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..core.errors import DataError
-from .steps import FillSteps, gather_steps, sequence_head, sequence_sizes
+from .steps import FillSteps, gather_steps, sequence_head, sequence_schedule, sequence_sizes
 
 # %% auto #0
 __all__ = ['ConvolutionBlock', 'ConvolutionNet', 'TemporalConvolutionNet']
@@ -44,6 +44,7 @@ class ConvolutionNet(nn.Module):
     "A 1-d CNN: shapes of a few steps, wherever they stand; mean, maximum and last over the steps."
 
     inputs = ('steps', 'length')
+    schedule = staticmethod(sequence_schedule)
     causal = False
 
     def __init__(

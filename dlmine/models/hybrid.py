@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ..core.errors import DataError
 from .convolution import ConvolutionBlock
 from .recurrent import RecurrentLayer
-from .steps import FillSteps, gather_steps, real_steps, sequence_head, sequence_sizes
+from .steps import FillSteps, gather_steps, real_steps, sequence_head, sequence_schedule, sequence_sizes
 
 # %% auto #0
 __all__ = ['take_pairs', 'ConvolutionRecurrentNet']
@@ -35,6 +35,7 @@ class ConvolutionRecurrentNet(nn.Module):
     "Convolutions, pairs of steps where sequences are long, then a bidirectional GRU or LSTM."
 
     inputs = ('steps', 'length')
+    schedule = staticmethod(sequence_schedule)
 
     def __init__(
         self,

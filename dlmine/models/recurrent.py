@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..core.errors import DataError
-from .steps import FillSteps, gather_steps, sequence_head, sequence_sizes
+from .steps import FillSteps, gather_steps, sequence_head, sequence_schedule, sequence_sizes
 
 # %% auto #0
 __all__ = ['CELLS', 'turn_round', 'RecurrentLayer', 'GRUNet', 'LSTMNet', 'PlainRNNNet']
@@ -72,6 +72,7 @@ class GRUNet(nn.Module):
     "Gated recurrent units in both directions; mean, maximum and last over the steps."
 
     inputs = ('steps', 'length')
+    schedule = staticmethod(sequence_schedule)
     cell = 'gru'
 
     def __init__(

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..core.errors import DataError
-from .steps import FillSteps, gather_steps, sequence_head, sequence_sizes
+from .steps import FillSteps, gather_steps, sequence_head, sequence_schedule, sequence_sizes
 
 # %% auto #0
 __all__ = ['sine_positions', 'AttentionBlock', 'SequenceTransformer']
@@ -64,6 +64,7 @@ class SequenceTransformer(nn.Module):
     "A Transformer encoder over steps; `attention_maps` gives its weights, `attention=False` makes them equal."
 
     inputs = ('steps', 'length')
+    schedule = staticmethod(sequence_schedule)
 
     def __init__(
         self,

@@ -5,13 +5,14 @@
 # %% ../../nbs/03_models/18_steps.ipynb #2006ab49
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
 # %% auto #0
-__all__ = ['real_steps', 'FillSteps', 'gather_steps', 'sequence_head', 'sequence_sizes', 'of_batch']
+__all__ = ['real_steps', 'FillSteps', 'gather_steps', 'sequence_head', 'sequence_sizes', 'sequence_schedule', 'of_batch']
 
 # %% ../../nbs/03_models/18_steps.ipynb #ae0d97b7
 def real_steps(
@@ -72,6 +73,15 @@ def sequence_sizes(
     "Width and dropout of a network for so many sequences."
     if rows < 2_000: return {'width': 48, 'dropout': 0.3}
     return {'width': 64, 'dropout': 0.2} if rows < 20_000 else {'width': 96, 'dropout': 0.1}
+
+
+def sequence_schedule(
+    rows: int,  # training rows
+) -> dict:  # batch_size, epochs, learning_rate, weight_decay
+    "How such a network is trained on so many sequences: about a thousand steps in 6 to 30 epochs, batches of 16 to 256."
+    batch = min(256, max(16, 1 << round(math.log2(max(16, rows / 40)))))
+    steps = -(-rows // batch)
+    return {'batch_size': batch, 'epochs': int(min(30, max(6, round(1000 / steps)))), 'learning_rate': 0.003, 'weight_decay': 0.05}
 
 # %% ../../nbs/03_models/18_steps.ipynb #25e64a8d
 def of_batch(
