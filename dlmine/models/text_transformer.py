@@ -136,9 +136,9 @@ class TextTransformer(nn.Module):
 
     @torch.no_grad()
     def attention_maps(self, tokens: Tensor) -> Tensor:
-        "Who looks at whom, layer by layer: (layers, n, heads, T, T)."
+        "Who looks at whom, layer by layer: (n, layers, heads, T, T)."
         vectors, seen, found = self.look_up(tokens), visible(tokens), []
         for block in self.blocks:
             found.append(block.mixing.weights(block.before(vectors), seen))
             vectors = block(vectors, seen)
-        return torch.stack(found)
+        return torch.stack(found, dim=1)
