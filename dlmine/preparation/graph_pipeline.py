@@ -142,6 +142,7 @@ class GraphPreprocessor:
         return names, groups
 
     def transform(self, table: pa.Table,  # raw rows; further columns are passed over
+                  hidden: tuple | None = None,  # to ask "what if": (tables, places), int64 (n, h) each, of neighbours that a row shall not see; places -1 for none
                   ) -> dict:  # x_num, x_cat, nodes, neighbours_1, perhaps words and weights
         "The arrays of rows, known or new. A column that is not there is a `DataError`; a key that is missing or unknown has no neighbours."
         missing = [name for name in self.inputs if name not in table.column_names]
@@ -150,9 +151,10 @@ class GraphPreprocessor:
         own = self.context.own(identify(table, self.settings["keys"], self.settings["content"]))
         moments = microseconds(table, self.settings["time"], self.settings["zone"])
         walks = [self._walk(route, table, own, moments) for route in self.context.routes]
+        walks, hits = self._hide(walks, hidden)
         seen = dict(zip((route.name for route in self.context.routes), (places for _, places in walks)))
-        degrees = np.stack([np.log1p(self._degree(route, groups, own, moments)) for route, (groups, _) in zip(self.context.routes, walks)], 1).astype(np.float32)
-        parts = [numbers, *(_mean_of(part.numbers, seen[route.name]) for route, part in [*self._joined(), *self._averaged()]), degrees, *self._votes(walks, own, moments)]
+        degrees = np.stack([np.log1p(self._degree(route, groups, own, moments) - hit.sum(1)) for route, (groups, _), hit in zip(self.context.routes, walks, hits)], 1).astype(np.float32)
+        parts = [numbers, *(_mean_of(part.numbers, seen[route.name]) for route, part in [*self._joined(), *self._averaged()]), degrees, *self._votes(walks, own, moments, hits, hidden)]
         joined = [np.where(seen[route.name] >= 0, part.codes[np.maximum(seen[route.name][:, 0], 0)], 0).astype(np.int64) for route, part in self._joined()]
         found = {"x_num": np.ascontiguousarray(np.hstack(parts), np.float32), "x_cat": np.ascontiguousarray(np.hstack([codes, *joined]), np.int64), "nodes": own, "neighbours_1": np.ascontiguousarray(np.hstack([places for _, places in walks]))}
         return found | ({"words": bag[0], "weights": bag[1].astype(np.float32)} if bag else {})
@@ -162,22 +164,34 @@ class GraphPreprocessor:
         groups = route.find(key_codes(table, route.columns))
         return groups, sample_neighbours(route, groups, own, moments)
 
+    def _hide(self, walks: list, hidden) -> tuple:
+        "(walks without hidden neighbours, for each route which of them it led to: bool (n, h))"
+        rows = len(walks[0][1])
+        if hidden is None: return walks, [np.zeros((rows, 0), bool)] * len(walks)
+        names, (tables, places) = [table.name for table in self.context.tables], hidden
+        hits = [(seen[:, :, None] == np.where((tables == names.index(route.table)) & (places >= 0), places, -2)[:, None, :]) for route, (_, seen) in zip(self.context.routes, walks)]
+        return [(groups, np.where(hit.any(2), -1, seen)) for (groups, seen), hit in zip(walks, hits)], [hit.any(1) for hit in hits]
+
     def _degree(self, route, groups, own, moments) -> np.ndarray:
         "How many neighbours each row has, itself not counted"
         start, end = route.span(groups, moments)
         if route.name not in self._own_groups: return end - start
         return end - start - ((own >= 0) & (groups >= 0) & (self._own_groups[route.name][np.maximum(own, 0)] == groups))
 
-    def _votes(self, walks: list, own: np.ndarray, moments) -> list:
+    def _votes(self, walks: list, own: np.ndarray, moments, hits: list, hidden) -> list:
         "Shares of the outcomes among the neighbours of each route, of all, and two steps away"
         if not self._voting(): return []
-        context, total, found = self.context, 0.0, []
-        for route in self._voting():
-            groups = next(groups for other, (groups, _) in zip(context.routes, walks) if other is route)
+        context, total, found, far = self.context, 0.0, [], self._two_steps(own)
+        for route, (groups, _), hit in zip(context.routes, walks, hits):
+            if route.name not in self._sums: continue
             votes = count_votes(route, self._sums[route.name], groups, own, context.outcomes, self._own_groups.get(route.name), moments)
+            if hit.any(): votes = votes - np.einsum("nh,nhq->nq", hit, context.outcomes[np.maximum(hidden[1], 0)])
             total = total + votes
             if route.name in self._alone: found.append(shares_of(votes, context.prior, context.classes))
-        return [*found, shares_of(total, context.prior, context.classes), shares_of(self._two_steps(own), context.prior, context.classes)]
+        if hidden is not None:
+            gone = np.any([hit for route, hit in zip(context.routes, hits) if context.leads_to_main(route) and route.times is None and not route.is_shared] or [np.zeros_like(hidden[1], bool)], 0)
+            far = far - np.einsum("nh,nhq->nq", gone, self._one_step[np.maximum(hidden[1], 0)] - context.outcomes[np.maximum(own, 0)][:, None])
+        return [*found, shares_of(total, context.prior, context.classes), shares_of(far, context.prior, context.classes)]
 
     def _two_steps(self, own: np.ndarray) -> np.ndarray:
         "Outcomes at the ends of all walks of two edges that do not return"
