@@ -114,15 +114,18 @@ def merge_twice(
 # %% ../../nbs/02_preparation/22_series.ipynb #71367362
 LEVELS = 12  # levels that a changing text may have to become channels
 
-def number_column(column) -> np.ndarray | None:
-    "The column as float64 when it holds numbers, yes and no, or text that mostly spells numbers; else None"
+def number_column(
+    column,  # Arrow column
+    share: float = 0.8,  # of a text's values that must spell numbers
+) -> np.ndarray | None:  # float64 (n,), NaN where missing or unreadable
+    "The column as numbers when it holds numbers, yes and no, or text that mostly spells numbers; else None"
     kind = column.type
     if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind) or pa.types.is_boolean(kind) or pa.types.is_duration(kind):
         values = to_numbers(column)
         return np.where(np.isfinite(values), values, np.nan)
     if not is_text(kind): return None
     values, given = to_numbers(column), int((to_levels(column)[0] >= 0).sum())  # spellings such as ? and NA count as missing
-    return np.where(np.isfinite(values), values, np.nan) if given and np.isfinite(values).sum() >= 0.8 * given else None
+    return np.where(np.isfinite(values), values, np.nan) if given and np.isfinite(values).sum() >= max(1, share * given) else None
 
 
 def named_columns(card: Card) -> set:
@@ -139,7 +142,7 @@ def channels_of(table: pa.Table, card: Card, starts: np.ndarray, wanted: tuple) 
     for name in table.column_names:
         if name in card.exclude: continue
         if name in roles and name not in (asked or ()): constants.append(name); continue
-        values = number_column(table[name])
+        values = number_column(table[name], 0.0 if name in (asked or ()) else 0.8)
         if values is not None and (name in wanted or name in (asked or ()) or asked is None and (single or changes(values, starts).any())): channels[name] = values; continue
         codes, levels = (values, []) if values is not None else as_codes(table[name])
         if not changes(codes, starts).any(): constants.append(name)
