@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['AccessRefused', 'access_path', 'load_request', 'list_requests', 'save_draft', 'submit_request', 'check_scan',
-           'scan_request', 'sign_request', 'refuse_request', 'withdraw_request', 'Granted', 'check_access', 'permit']
+           'scan_request', 'sign_request', 'refuse_request', 'withdraw_request', 'Granted', 'check_access',
+           'approved_sources', 'permit']
 
 # %% ../../nbs/01_framing/57_access.ipynb #82a57ecb
 import datetime
@@ -264,6 +265,16 @@ def _record_refusal(settings, card: Card, source, said: dict) -> str:
         with locked(settings.path("evidence") / name): _record(settings, name, evidence, {"actor": actor.name, "card_hash": card.hash})
         return f"\nThe refusal is recorded as {name}."
     except (StorageError, IntegrityError, OSError) as error: return f"\nThe refusal could not be recorded: {error}"
+
+def approved_sources(card: Card,  # the use case
+                     settings=None,  # None loads them
+                     ) -> tuple[str, ...]:  # names, in the card's order
+    "Sources of which something may be read: all of an open card; of a governed one those that an approved request names. Asks the requests alone, reads nothing and records no refusal"
+    if card.access == "open": return tuple(source.name for source in card.sources)
+    settings = settings or load_settings()
+    now, departments = _now(), departments_of(settings)
+    valid = {(one.source, one.location) for one in list_requests(settings)[0] if one.use_case == card.name and not _why_not(one, card, departments, now)}
+    return tuple(source.name for source in card.sources if (source.name, hide_password(source.location)) in valid)
 
 def permit(card: Card,  # the use case
            settings=None,  # None loads them

@@ -162,7 +162,7 @@ def find_clusters(matrix: np.ndarray,  # (n, p) points: encoded columns, or an e
     best = max(passing, key=lambda one: one[0].silhouette - one[0].noise) if passing else None
     labels = _ordered(best[1].predict(points)) if best else np.full(len(points), -1)
     told = describe_groups(table, labels, outcomes=outcomes, exclude=exclude, more=more, names={label: f"cluster {label + 1}" for label in range(int(labels.max()) + 1)}) if best and table is not None else ()
-    shown = rows if len(rows) <= 300 else np.sort(np.random.default_rng(seed).choice(rows, 300, replace=False))
+    shown = rows if len(rows) <= 150 else np.sort(np.random.default_rng(seed).choice(rows, 150, replace=False))
     flat = points if points.shape[1] > 1 else np.column_stack([points, np.zeros(len(points))])
     return Clusters(labels, best[0].clusters if best else 0, tuple(one[0] for one in judged), representation, told, flat[shown, :2], labels[shown], clusters is not None)
 

@@ -90,11 +90,12 @@ class SourceCard:
     sample: tuple[dict, ...] = ()  # some rows, rare texts masked
     error: str = ""  # why it could not be read
     seconds: float = 0.0  # that measuring took
+    is_withheld: bool = False  # governed and not approved: nothing was read
 
     @property
     def state(self) -> str:
-        "fresh, stale, no limit, unknown or unreadable"
-        return "unreadable" if self.error else self.freshness.state if self.freshness else "unknown"
+        "fresh, stale, no limit, unknown, unreadable or not approved"
+        return "not approved" if self.is_withheld else "unreadable" if self.error else self.freshness.state if self.freshness else "unknown"
 
     @property
     def nulls(self) -> int: return sum(column.nulls for column in self.columns)
@@ -137,6 +138,7 @@ class SourceCard:
 
     def sentence(self) -> str:
         "The card in a sentence"
+        if self.is_withheld: return f"{self.name}: {self.error}"
         if self.error: return f"{self.name} cannot be used: {self.error}"
         return f"{self.name} ({self.kind}): {counted(self.rows, 'row')}, {counted(len(self.columns), 'column')}, {counted(self.nulls, 'missing value')}; {self.freshness}" + (f"; {counted(len(self.problems), 'problem')}" if self.problems else "") + "."
 

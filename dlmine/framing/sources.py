@@ -8,7 +8,7 @@ __all__ = ['Advice', 'advise', 'SourceCards', 'lineage_graph', 'describe_sources
 # %% ../../nbs/01_framing/47_sources.ipynb #1ef939e3
 import datetime
 import html
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from ..core.databases import hide_password
@@ -161,7 +161,7 @@ def lineage_graph(
     upstream = {card.name: card.upstream for card in sources.cards}
     taken = {name for above in upstream.values() for name in above}
     end = sources.use_case if sources.use_case not in cards else f"{sources.use_case} (use case)"
-    words = {name: "cannot be read" if card.error else f"{card.rows:,} rows, {card.state}" for name, card in cards.items()} | {end: "use case"}
+    words = {name: "not approved" if card.is_withheld else "cannot be read" if card.error else f"{card.rows:,} rows, {card.state}" for name, card in cards.items()} | {end: "use case"}
     return {**upstream, end: [name for name in cards if name not in taken]}, words, [name for name, card in cards.items() if card.state in ("stale", "unreadable")], chosen
 
 # %% ../../nbs/01_framing/47_sources.ipynb #134b3fc5
@@ -171,17 +171,23 @@ def _guarded(describe: Callable, source) -> SourceCard:
     except DataError as error:
         return SourceCard(source.name, hide_password(source.location), "not read", source.owner, source.upstream, source.keys, error=str(error))
 
+def _withheld(source) -> SourceCard:
+    "The card of a governed source that nobody approved: what the use-case card says of it, and nothing that was read"
+    return SourceCard(source.name, hide_password(source.location), "not read", source.owner, source.upstream, source.keys, is_withheld=True, error="access is governed and no approved request covers this source, so nothing of it was read or counted. Ask for it with dlmine access request CARD.")
+
 def describe_sources(
     card: Card,  # its sources are described
     settings: Settings | None = None,  # None loads them
     *,
     as_of=None,  # moment at which freshness is judged; None for the card's as_of, else now
+    approved: Iterable[str] = (),  # sources of a governed card that may be read, from `framing.access.approved_sources`; an open card needs none
 ) -> SourceCards:
-    "Describes all sources of a card where they lie; one that cannot be read has a card that says why. Raises DataError when upstream: goes in a circle"
+    "Describes all sources of a card where they lie; one that cannot be read, or is governed and not approved, has a card that says why. Raises DataError when upstream: goes in a circle"
     find_layers({source.name: source.upstream for source in card.sources})
     as_of = as_of if as_of is not None else getattr(card, "as_of", None)
     moment = read_moment(as_of)
-    cards = tuple(_guarded(lambda one: describe_source(one, base=card.base, as_of=moment if as_of is None else as_of, settings=settings, is_governed=card.access == "governed"), source) for source in card.sources)
+    allowed = {source.name for source in card.sources} if card.access == "open" else set(approved)
+    cards = tuple(_withheld(source) if source.name not in allowed else _guarded(lambda one: describe_source(one, base=card.base, as_of=moment if as_of is None else as_of, settings=settings, is_governed=card.access == "governed"), source) for source in card.sources)
     return SourceCards(card.name, cards, advise(card, cards), moment)
 
 def _age(card: SourceCard) -> str:

@@ -94,7 +94,8 @@ def map_svg(
     parts = []
     for code in np.unique(codes):
         color, shape = PALETTE[code % len(PALETTE)], _SHAPES[code % len(_SHAPES)]
-        look = f'fill="none" stroke="{color}" stroke-width="1.3"' if code % len(_SHAPES) > 3 else f'fill="{color}" fill-opacity="0.65"'
+        bold = 3 if len(drawn) < 100 else 1.2 if len(drawn) < 500 else 0
+        look = f'fill="none" stroke="{color}" stroke-width="{1.3 + bold / 2}"' if code % len(_SHAPES) > 3 else f'fill="{color}" fill-opacity="0.65" stroke="{color}" stroke-width="{bold}"'
         parts.append(f'<path {look} d="{"".join(f"M{x:.0f} {y:.0f}{shape}" for x, y in at[drawn[codes[drawn] == code]])}"/>')
     for other in neighbours: parts.append(f'<path d="M{at[row, 0]:.1f} {at[row, 1]:.1f}L{at[other, 0]:.1f} {at[other, 1]:.1f}" stroke="currentColor" stroke-width="1"/><circle cx="{at[other, 0]:.1f}" cy="{at[other, 1]:.1f}" r="5" fill="none" stroke="currentColor"/>')
     parts.append(f'<circle cx="{at[row, 0]:.1f}" cy="{at[row, 1]:.1f}" r="8" fill="none" stroke="currentColor" stroke-width="2.5"/>')

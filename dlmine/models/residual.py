@@ -105,7 +105,7 @@ class ResidualNet(nn.Module):
         **arguments,  # of the network
     ) -> dict:
         "Settings of a training: about 300,000 pictures seen, at least five and at most sixty passes."
-        return dict(epochs=int(min(60, max(5, 300_000 // max(1, rows)))), batch_size=256 if rows >= 20_000 else 64 if rows >= 1000 else 16, learning_rate=0.01 if rows >= 20_000 else 0.005, weight_decay=0.05)
+        return dict(epochs=int(min(60, max(5, 300_000 // max(1, rows)))), batch_size=128 if rows >= 20_000 else 64 if rows >= 1000 else 16, learning_rate=0.01 if rows >= 20_000 else 0.005, weight_decay=0.05)
 
     def embed(self, pixels: Tensor) -> Tensor:  # uint8 (n, h, w, c) → (n, last width)
         "One vector per picture."

@@ -20,7 +20,7 @@ from ..measures.distances import jensen_shannon, ks_statistic
 
 # %% auto #0
 __all__ = ['Sampled', 'chance', 'code_distance', 'compare_windows', 'sample_inputs', 'watched_layers', 'BatchDrift', 'top',
-           'validate_now', 'DriftStrip', 'plot_strip']
+           'validate_now', 'DriftStrip', 'plot_strip', 'draw_losses']
 
 # %% ../../nbs/04_training/15_batch_drift.ipynb #f12cfe36
 @dataclass(frozen=True)
@@ -269,16 +269,17 @@ class DriftStrip:
     def _repr_html_(self) -> str: return f'<p><b>{html.escape(self.verdict)}</b></p>' + (table_html(self.table()) if self.breaches else '')
 
 
-def plot_strip(report: DriftStrip, width: float = 6.4):
+def plot_strip(
+    report: DriftStrip,
+    width: float = 6.4,  # inches
+    curves: bool = True,  # the loss curves above the strip
+):
     "Draws losses over the epochs, and the distances of each window as a strip of shaded fields below; breaches carry a cross."
-    from dlmine.core.plots import INK, PALETTE, draw, new_figure, series, style
+    from dlmine.core.plots import PALETTE, draw, new_figure, style
     with style():
-        figure, (curves, strip) = new_figure(width, 3.4, 2, 1, sharex=True, height_ratios=(2.2, 1))
-        for place, name in enumerate(('train_loss', 'valid_loss')):
-            points = [(row['epoch'], row[name]) for row in report.losses if row[name] is not None and math.isfinite(row[name])]
-            if points: curves.plot(*zip(*points), label=name.replace('_', ' '), **series(place, marker=True))
-        if report.losses: curves.legend()
-        curves.set(ylabel='loss')
+        figure, axes = new_figure(width, 3.4 if curves else 1.3, 2 if curves else 1, 1, sharex=True, squeeze=False, **({'height_ratios': (2.2, 1)} if curves else {}))
+        strip = axes[-1][0]
+        if curves: draw_losses(axes[0][0], report.losses)
         span = 1 / max(1, max((row['window'] for row in report.strip), default=0) + 1)
         for row in report.strip:
             for level, side in enumerate(('inputs', 'activations')):
@@ -292,3 +293,13 @@ def plot_strip(report: DriftStrip, width: float = 6.4):
         strip.grid(visible=False)
         strip.xaxis.get_major_locator().set_params(integer=True)
     return draw(figure, report.verdict)
+
+
+def draw_losses(axis, losses):
+    "The loss curves on an axis."
+    from dlmine.core.plots import series
+    for place, name in enumerate(('train_loss', 'valid_loss')):
+        points = [(row['epoch'], row[name]) for row in losses if row[name] is not None and math.isfinite(row[name])]
+        if points: axis.plot(*zip(*points), label=name.replace('_', ' '), **series(place, marker=True))
+    if losses: axis.legend()
+    axis.set(ylabel='loss')

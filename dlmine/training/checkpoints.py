@@ -163,6 +163,7 @@ def batches_from(learner):
     for place, batch in enumerate(islice(iter(learner.dl), first, None), first):
         if learner.training and place == first: learner.checkpoints.first_batch()
         learner.one_batch(place, batch)
+    if learner.training: learner.checkpoints.first_batch()   # the checkpoint was of the epoch's last batch: none was left
 
 # %% ../../nbs/04_training/16_checkpoints.ipynb #c03cf488
 class Checkpoints(Callback):

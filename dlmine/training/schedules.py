@@ -107,7 +107,7 @@ class Schedule(Callback):
         if not self.rates or self.step - self.rates[-1][0] >= self.steps / 200: self.rates.append([self.step, rate])
         self.step += 1
 
-    def after_validate(self):
+    def after_epoch(self):
         if self.schedule != 'plateau': return
         loss = self.learn.valid_loss
         self.waited = 0 if loss < self.lowest else self.waited + 1

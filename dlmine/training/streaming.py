@@ -43,7 +43,7 @@ class ParquetRows:
         self.paths = [file for path in given for file in (sorted(path.glob('*.parquet')) if path.is_dir() else [path])]
         missing = [path.name for path in self.paths if not path.exists()]
         if missing or not self.paths: raise DataError(f"There {'is no file ' + missing[0] if missing else 'are no Parquet files in ' + str(given[0].name)}: give Parquet files, or a folder of them.")
-        self.files = [pq.ParquetFile(path, memory_map=True) for path in self.paths]
+        self.files = [pq.ParquetFile(path) for path in self.paths]
         self.columns = None if columns is None else list(columns)
         self.check_columns()
         self.groups = [(place, group, file.metadata.row_group(group).num_rows) for place, file in enumerate(self.files) for group in range(file.metadata.num_row_groups)]
@@ -156,7 +156,7 @@ class StreamBatches(DataLoader):
 
     def ready(self, arrays: list[np.ndarray]) -> tuple[torch.Tensor, ...]:
         "A batch as tensors."
-        tensors = tuple(torch.from_numpy(np.ascontiguousarray(array)).to(self.device, non_blocking=True) for array in arrays)
+        tensors = tuple(torch.from_numpy(array if array.flags.writeable and array.flags.c_contiguous else array.copy()).to(self.device, non_blocking=True) for array in arrays)
         if self.prepare is None: return tensors
         with torch.no_grad(): return (*self.prepare(*tensors[:-1]), tensors[-1])
 

@@ -185,11 +185,26 @@ def test_advice_with_reasons(tmp_path):
 
 def test_governed_sources_show_no_single_value(tmp_path):
     (tmp_path / "one.csv").write_text("name,wage\n" + "".join(f"Ann Öst {i},{1000 + i}\n" for i in range(30)) + "Bo,much\n")
-    cards = describe_sources(card(tmp_path, [{"name": "people", "location": "one.csv"}], target="wage", access="governed"))
+    cards = describe_sources(card(tmp_path, [{"name": "people", "location": "one.csv"}], target="wage", access="governed"), approved=("people",))
     page = cards._repr_html_() + cards.cards[0]._repr_html_() + str(cards.cards[0].sample) + str(cards.evidence()) + json.dumps(cards.openlineage())
     for value in ("Ann", "Öst", "1000", "1029", "much"):
         assert value not in page, value
     assert "Xxx Xxx 9" in page
+
+
+def test_a_governed_source_that_nobody_approved_is_not_described(tmp_path):
+    (tmp_path / "one.csv").write_text("name,wage\n" + "".join(f"Ann {i},{1000 + i}\n" for i in range(31)))
+    (tmp_path / "two.csv").write_text("name,street\n" + "".join(f"Ann {i},\n" for i in range(47)))
+    given = card(tmp_path, [{"name": "people", "location": "one.csv", "owner": "HR"}, {"name": "homes", "location": "two.csv", "owner": "Registry", "keys": ["name"]}], target="wage", access="governed")
+    found = describe_sources(given, approved=("people",))
+    homes = found["homes"]
+    assert found["people"].rows == 31 and (homes.rows, homes.columns, homes.bytes, homes.state, homes.owner) == (None, (), None, "not approved", "Registry")
+    page = homes._repr_html_() + found._repr_html_() + str(homes.evidence()) + json.dumps(found.openlineage())
+    assert "47" not in page and "street" not in page and "no approved request covers this source" in page and "two.csv" in page
+    assert homes.evidence().verdict == "noted" and [one.word for one in found.advice] == ["use", "do not use"] and found.figures["rows"] == 31
+    none = describe_sources(given)
+    assert all(one.is_withheld for one in none.cards) and none.advice[0].word == "do not use"
+    assert describe_sources(given.replace(access="open"))["homes"].nulls == 47
 
 
 # The shape that the published specification (OpenLineage 2-0-2) asks for, in our own words: field names, types, what is required.

@@ -10,9 +10,10 @@ from governed import governed_card
 from dlmine.core.evidence import find_evidence, verify
 from dlmine.core.identity import who
 from dlmine.core.settings import load_settings
-from dlmine.framing.access import AccessRefused, propose_request, save_draft, scan_request, sign_request, submit_request
+from dlmine.framing.access import AccessRefused, approved_sources, propose_request, save_draft, scan_request, sign_request, submit_request
 from dlmine.framing.access_request import departments_of
 from dlmine.framing.card import load_card
+from dlmine.framing.governed import scan_sources
 from dlmine.framing.personal_data import scan_table
 from dlmine.preparation.loading import load_data
 from dlmine.runs.cli import main
@@ -55,4 +56,20 @@ def test_the_same_in_a_notebook_and_then_only_what_was_approved(card):
     name = approve(load_card(card), settings)
     data = load_data(load_card(card), settings=settings)
     assert data.table.column_names == ["age", "visits", "back"] and name in str(data.lineage())
+    assert verify(settings).ok
+
+
+def test_every_source_is_scanned_once_it_is_approved_and_none_before(card, tmp_path):
+    parquet.write_table(pa.table({"age": list(range(18, 78)), "iban": ["DE89 3704 0044 0532 0130 00"] * 60}), tmp_path / "accounts.parquet")
+    settings = dataclasses.replace(load_settings(), actor="ana", role="analyst")
+    governed = load_card(card)
+    both = governed.replace(sources=[{"name": governed.sources[0].name, "location": "visits.parquet"}, {"name": "accounts", "location": "accounts.parquet", "keys": ["age"]}])
+    assert approved_sources(both, settings) == () and set(scan_sources(both, settings).left_out) == {one.name for one in both.sources}
+    approve(both, settings)
+    assert approved_sources(both, settings) == (both.sources[0].name,)
+    found = scan_sources(both, settings)
+    assert [one.subject for one in found.scans] == [f"{both.name}: {both.sources[0].name}"] and set(found.left_out) == {"accounts"} and "was not scanned" in found._repr_html_()
+    opened = scan_sources(both.replace(access="open"), settings, rows=20)
+    assert "accounts.iban" in opened.columns and "0130" not in opened._repr_html_() and [one.scanned for one in opened.scans] == [20, 20]
+    assert len(opened.evidence()) == 2 and len(opened.table()) == len(opened.findings) and opened.figures["columns_with_personal_data"] == list(opened.columns)
     assert verify(settings).ok
