@@ -41,6 +41,7 @@ system:          ## what the tests need of the system: Chromium, PostgreSQL, Wor
 	command -v chromium >/dev/null || command -v google-chrome >/dev/null || need="$$need chromium fonts-dejavu-core"; \
 	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || need="$$need postgresql"; \
 	test -f /usr/share/wordnet/data.noun || need="$$need wordnet-base"; \
+	ls /usr/share/datasets/fashion-mnist >/dev/null 2>&1 || dpkg -s dataset-fashion-mnist >/dev/null 2>&1 || need="$$need dataset-fashion-mnist"; \
 	test -z "$$need" || { \
 		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 			echo "installing Debian's$$need …"; \

@@ -57,7 +57,7 @@ def card(tmp_path, text="", more="", split="{kind: random}", task="classificatio
     (DataError, "time: when", "{kind: time, valid_from: 2024-06-01, test_from: 2030-01-01}", "test side empty.*2024-01-01"),
     (DataError, "time: when\ncurrent: {from: 2030-01-01, to: 2030-02-01}", "{kind: random}", "current window holds no rows.*data runs from 2024-01-01"),
     (DataError, "access: governed", "{kind: random}", "no request covers it"),
-    (DataError, "modality: {kind: text, column: x}", "{kind: random}", "modality: text"),
+    (DataError, "modality: {kind: text, column: nowhere}", "{kind: random}", "modality.column"),
     (DataError, "", "{kind: given, column: who, train: 1, test: 77}", "The column holds"),
 ])
 def test_refused(kind, more, split, said, tmp_path):
