@@ -51,8 +51,8 @@ def read_weights(
             from safetensors.torch import load_file
             return load_file(path)
         data = path.read_bytes()
-        if path.name == Path(FILE).name and hashlib.sha256(data).hexdigest() != SHA256: raise DataError(f"{path} is not the known file of these weights: its checksum differs. Install the package again.")
-        found = torch.load(path, map_location='cpu', weights_only=True)
+        if hashlib.sha256(data).hexdigest() != SHA256: raise DataError(f"{path} is not the known file of these weights: its checksum differs, and other files of this format may run code when they are opened. Install the package again, or convert your weights to safetensors.")
+        found = torch.load(path, map_location='cpu', weights_only=True)   # only the file whose hash is known
     except DataError: raise
     except Exception as error: raise DataError(f"{path} is no whole file of weights: {str(error).splitlines()[0][:150]}. Get it again.") from error
     if not isinstance(found, dict) or not all(isinstance(value, Tensor) for value in found.values()): raise DataError(f"{path} holds more than tensors by name. Save the network's state_dict.")

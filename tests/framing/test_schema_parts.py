@@ -118,7 +118,7 @@ def test_a_large_csv_is_streamed_with_the_same_findings(tmp_path, monkeypatch):
     import dlmine.framing.schema_profile as module
     (tmp_path / "big.csv").write_text("id,when,speed\n" + "\n".join(f"{i},{1 + i % 28:02}/01/2013,{'NA' if i % 10 == 0 else i % 50}" for i in range(500)))
     whole = profile_schema("big.csv", base=tmp_path)
-    monkeypatch.setattr(module, "_LARGE", 10)
+    monkeypatch.setattr(module, "LARGE", 10)
     streamed = profile_schema("big.csv", base=tmp_path)
     assert streamed["speed"].kind == "number" and streamed["speed"].nulls == whole["speed"].nulls == 50 and streamed["when"].order.order == "day first"
 
