@@ -9,40 +9,20 @@ import signal
 import sys
 from pathlib import Path
 
+from in_fork import become_kernel
 from jupyter_client import AsyncKernelManager
 from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 from nbclient import NotebookClient
 
 TESTS = Path(__file__).resolve().parents[1]
-LIBRARIES = ("ipykernel.kernelapp", "ipykernel.debugger", "ipywidgets", "matplotlib.pyplot", "pandas", "pyarrow.parquet", "scipy.stats", "sklearn.ensemble", "sklearn.linear_model", "sklearn.cluster", "sklearn.feature_extraction.text",
-             "duckdb", "sqlalchemy.orm", "networkx", "pydantic", "pandera.pandas", "cryptography.hazmat.primitives.asymmetric.ed25519", "torch.onnx", "fastai.tabular.all", "captum.attr", "mlflow.tracking")
+LIBRARIES = [
+    "ipykernel.kernelapp", "ipykernel.debugger", "ipywidgets", "matplotlib.pyplot", "pandas", "pyarrow.parquet", "scipy.stats", "sklearn.ensemble", "sklearn.linear_model", "sklearn.cluster",
+    "sklearn.feature_extraction.text", "imblearn.over_sampling", "duckdb", "networkx", "pydantic", "pandera.pandas", "cryptography.hazmat.primitives.asymmetric.ed25519", "torch.onnx", "onnxscript",
+    "fastai.tabular.all", "captum.attr", "mlflow.tracking", "mlflow.store.tracking.sqlalchemy_store",
+]  # fmt: skip
 
 forks = multiprocessing.get_context("forkserver")
-forks.set_forkserver_preload(list(LIBRARIES))
-
-
-def become_kernel(
-    arguments: list[str],  # of the ipykernel command
-    environment: dict[str, str],  # of the notebook
-    folder: str,  # where the notebook lies
-    paths: list[str],  # where modules are searched
-) -> None:
-    "In the fork: be the kernel of one notebook until it is shut down."
-    import atexit
-    import random
-
-    import numpy
-    from ipykernel.kernelapp import IPKernelApp
-
-    os.setsid()  # a group of its own, so that a notebook that hangs is ended with all that it started
-    os.chdir(folder)
-    os.environ.clear()
-    os.environ.update(environment)
-    sys.path[:], sys.argv[:] = paths, ["ipykernel_launcher", *arguments]
-    random.seed()
-    numpy.random.seed()
-    IPKernelApp.launch_instance(arguments)
-    atexit._run_exitfuncs()  # multiprocessing leaves a fork without them
+forks.set_forkserver_preload(LIBRARIES)
 
 
 class ForkedProcess:
