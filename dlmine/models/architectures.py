@@ -31,6 +31,12 @@ ARCHITECTURES = {
     'convolution_gru': 'dlmine.models.hybrid:ConvolutionRecurrentNet',
     'text_transformer': 'dlmine.models.text_transformer:TextTransformer',
     'text_encoder': 'dlmine.models.encoder:TextEncoder',
+    'resnet': 'dlmine.models.residual:ResidualNet',
+    'image_encoder': 'dlmine.models.image_encoder:ImageEncoder',
+    'hetero_gnn': 'dlmine.models.hetero:HeteroGNN',
+    'graph_sage': 'dlmine.models.graph_sage:GraphSAGE',
+    'graph_attention': 'dlmine.models.graph_attention:GraphAttention',
+    'autoencoder': 'dlmine.models.autoencoder:Autoencoder',
 }  # short name → where its class is; it is loaded when it is used
 ENTRY_POINTS = 'dlmine.architectures'  # the group by which another package adds its own
 

@@ -35,6 +35,8 @@ MODALITIES = {
     "sequence": Modality("dlmine.preparation.sequence_pipeline:SequencePreprocessor", ("gru", "temporal_convolution", "convolution", "lstm", "sequence_transformer", "convolution_gru"),
                          rivals=("linear", "boosting"), assemble="dlmine.preparation.sequence_rows:assemble"),
     "text": Modality("dlmine.preparation.text_pipeline:TextPreprocessor", ("text_encoder", "text_transformer"), rivals=("linear",)),
+    "image": Modality("dlmine.preparation.image_pipeline:ImagePreprocessor", ("resnet", "image_encoder"), rivals=("boosting",), assemble="dlmine.preparation.image_pipeline:assemble_images"),
+    "graph": Modality("dlmine.preparation.graph_pipeline:GraphPreprocessor", ("hetero_gnn", "graph_sage", "graph_attention"), rivals=("linear", "boosting"), assemble="dlmine.preparation.relations:assemble"),
 }
 ENTRY_POINTS = "dlmine.modalities"  # the group by which another package adds its own: the name of a `Modality`
 

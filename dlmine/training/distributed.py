@@ -70,7 +70,7 @@ def write_plan(
     mean, scale = (float(np.mean(target)), float(np.std(target)) or 1.0) if kind == 'regression' else (0.0, 1.0)
     described = describe_network(architecture, arrays, facts or {}, size if kind == 'multiclass' else 1, arguments, kind, mean, scale)
     Loss(kind, smoothing, focusing, class_weights)   # refuses what does not fit
-    plan = {'architecture': described, 'engine': engine, **choose_plan(network, len(target), epochs, batch_size, learning_rate, weight_decay), 'smoothing': smoothing, 'focusing': focusing,
+    plan = {'architecture': described, 'engine': engine, **choose_plan(network, len(target), epochs, batch_size, learning_rate, weight_decay, described['arguments']), 'smoothing': smoothing, 'focusing': focusing,
             'class_weights': None if class_weights is None else [float(one) for one in class_weights], 'patience': patience, 'seed': seed, 'device': 'cuda' if str(device).startswith('cuda') else 'cpu',
             'precision': precision, 'checkpoint_steps': checkpoint_steps, 'drill': drill}
     outcomes = [prepare_target(values, kind, size, mean, scale) for values in (target, target_valid)]

@@ -5,6 +5,7 @@
 # %% ../../nbs/04_training/20_learner.ipynb #7fba28f3
 from __future__ import annotations
 
+import inspect
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -253,7 +254,7 @@ def fit(
     arrays = check_inputs(features_train, names, len(target))
     given = {**(facts or {}), **{name: value for name, value in (('cardinalities', cardinalities), ('fills', fills)) if value is not None}}
     plain = describe_network(architecture, arrays, given, size if kind == 'multiclass' else 1, arguments, kind, mean, scale)
-    plan = choose_plan(network, len(target), epochs, batch_size, learning_rate, weight_decay)
+    plan = choose_plan(network, len(target), epochs, batch_size, learning_rate, weight_decay, plain['arguments'])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         module = build(plain)
@@ -305,17 +306,23 @@ def describe_network(
 
 
 def choose_plan(
-    network: type[nn.Module],  # perhaps with `schedule(rows)`
+    network: type[nn.Module],  # perhaps with `schedule(rows, …)`
     rows: int,  # training rows
     epochs: int,  # 0: choose
     batch_size: int,  # 0: choose
     learning_rate: float,  # 0: choose
     weight_decay: float | None,  # None: choose
+    arguments: dict | None = None,  # of the network, for an architecture whose schedule depends on them, such as its mode
 ) -> dict:
     "Epochs, batch size, learning rate and weight decay: as asked for, else as the architecture says, else as for a table."
-    own = network.schedule(rows) if hasattr(network, 'schedule') else {}
+    own = network.schedule(rows, **_taken(network.schedule, arguments or {})) if hasattr(network, 'schedule') else {}
     epochs, batch_size = choose_size(rows, epochs or own.get('epochs', 0), batch_size or own.get('batch_size', 0))
     return dict(epochs=epochs, batch_size=batch_size, learning_rate=learning_rate or own.get('learning_rate', 0.002), weight_decay=own.get('weight_decay', 0.3) if weight_decay is None else weight_decay)
+
+
+def _taken(function, arguments: dict) -> dict:
+    "Those arguments that a function names."
+    return {name: value for name, value in arguments.items() if name in inspect.signature(function).parameters and name != 'rows'}
 
 
 def is_small(value) -> bool:

@@ -200,7 +200,7 @@ def fit_stream(
     names, size, (mean, scale) = inputs_of(network), len(classes) or 2 if kind != 'regression' else 1, scaling
     arrays = check_inputs(features(rows.read(*rows.groups[0][:2])), names)
     plain = describe_network(architecture, arrays, facts or {}, size if kind == 'multiclass' else 1, arguments, kind, mean, scale)
-    plan = choose_plan(network, len(rows), epochs, batch_size, learning_rate, None)
+    plan = choose_plan(network, len(rows), epochs, batch_size, learning_rate, None, plain['arguments'])
     def encode(table): return (*check_inputs(features(table), names).values(), prepare_target(label(table), kind, size, mean, scale))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
