@@ -98,6 +98,7 @@ def evaluate_model(
     card=None,  # use-case card: metric, cost matrix, currency, k
     cluster=None,  # cluster codes, or None
     train_target=None,  # targets of training for the baseline; default: these targets
+    naive=None,  # scores that one has without a model, such as the last known value; default: a constant learned from train_target
     threshold: float | None = None,  # the cut chosen on validation rows; default: what the cost matrix implies
     k: int | float | None = None,  # rows (or a share) at the top for precision@k; default: from the card
     classes=None,  # names of the classes, where there are many
@@ -120,7 +121,7 @@ def evaluate_model(
         length = 0.1
     options = dict(k=length, cost_matrix=costs) if kind == "binary" else {}
     intervals = bootstrap(kind, target, scores, cluster=cluster, resamples=resamples, seed=seed, level=level, **options, **({"threshold": threshold} if costs is not None else {}))
-    known = baseline_scores(kind, target if train_target is None else train_target, len(target), scores.shape[1] if scores.ndim == 2 else 0)
+    known = np.asarray(naive, float) if naive is not None else baseline_scores(kind, target if train_target is None else train_target, len(target), scores.shape[1] if scores.ndim == 2 else 0)
     wished = ALIASES.get(card.kpi.metric, card.kpi.metric) if card is not None and card.kpi.metric else None
     main = wished if wished in intervals else MAIN[kind]
     return Quality(name, kind, len(target), clusters, dict(intervals), _baseline_values(kind, target, known, options), main, length, currency, sketch_scores(kind, target, scores, classes), int(min(target.sum(), len(target) - target.sum())) if kind == "binary" else None)

@@ -4,9 +4,11 @@
 
 # %% auto #0
 __all__ = ['SEASONS', 'ONE_DRAW', 'baseline_scores', 'rule_scores', 'outcomes_before', 'find_season', 'naive_predictions',
-           'series_predictions']
+           'naive_forecasts', 'series_predictions', 'forecast_predictions', 'known_forecast']
 
 # %% ../../nbs/01_framing/80_naive.ipynb #89f78cba
+import json
+
 import numpy as np
 import pyarrow as pa
 
@@ -127,8 +129,26 @@ def naive_predictions(
     return found + series_predictions(data, card, positions)
 
 # %% ../../nbs/01_framing/80_naive.ipynb #720ba72f
+def naive_forecasts(
+    table,  # a forecast's rows: the list column `past <target>` holds what is known at the origin
+    target: str,  # the card's target
+) -> dict:  # name → float64 (n,), NaN where the window does not reach
+    "What is forecast without learning: the last known value, and the value a season before the target"
+    column = table[f"past {target}"].combine_chunks()
+    values, offsets = np.append(column.flatten().to_numpy(zero_copy_only=False).astype(np.float64), np.nan), np.concatenate([[0], np.cumsum(column.value_lengths().fill_null(0).to_numpy())]).astype(np.int64)
+    last = np.where(np.diff(offsets) > 0, np.maximum.accumulate(np.where(np.isnan(values), -1, np.arange(len(values))))[offsets[1:] - 1], -1)
+    found = {"last value": np.where((last >= 0) & (last >= offsets[:-1]), values[np.maximum(last, 0)], np.nan)}
+    lags = json.loads((table.schema.metadata or {}).get(b"dlmine.lags", b"{}")).get(f"past {target}", {})
+    for name, lag in lags.items():
+        if not name.startswith("a "): continue
+        place = offsets[1:] - 1 - lag
+        found[name] = np.where(place >= offsets[:-1], values[np.maximum(place, 0)], np.nan)
+    return found
+
+
 def series_predictions(data, card, positions: np.ndarray) -> list[tuple[str, str, np.ndarray, str]]:
     "Last value and the value a season ago, where the card has a time, and for classes also an entity."
+    if f"past {card.target}" in data.table.column_names: return forecast_predictions(data, card, positions)
     if not card.time or (data.kind != "regression" and not card.entity): return []
     times = read_time(data.table, card.time)
     known = known_times(times)
@@ -148,6 +168,26 @@ def series_predictions(data, card, positions: np.ndarray) -> list[tuple[str, str
     season = find_season(times[rows], values, own, pick(data.split.train), pick(data.split.valid), delay) if data.kind == "regression" else None
     if season: found.append((f"a {season[0]} ago", "naive", *spread(season[1]), whose))
     return [(name, role, scores, f"{said}; {missing:,} rows without one get the average" if missing else said) for name, role, scores, missing, said in found]
+
+
+def forecast_predictions(data, card, positions: np.ndarray) -> list[tuple[str, str, np.ndarray, str]]:
+    "For rows that look ahead: what their own past repeats. The outcome of an earlier row may lie later than this row's moment, and is not asked."
+    found = []
+    for name, values in naive_forecasts(data.table.take(pa.array(positions)), card.target).items():
+        if np.isnan(values).all(): continue
+        scores, missing = _as_scores(values, data)
+        found.append((name, "naive", scores, "known at the moment of the forecast" + (f"; {missing:,} rows without one get the average" if missing else "")))
+    return found
+
+
+def known_forecast(data, card, positions: np.ndarray) -> np.ndarray | None:  # (n,)
+    "For a forecast the naive prediction that errs least on the validation rows, at other rows; None for other tasks."
+    if f"past {card.target}" not in data.table.column_names: return None
+    actual = data.outcomes("valid")
+    found = {name: scores for name, _, scores, _ in forecast_predictions(data, card, data.split.valid)}
+    if not found or not len(actual): return None
+    best = min(found, key=lambda name: float(np.abs(found[name] - actual).mean()))
+    return {name: scores for name, _, scores, _ in forecast_predictions(data, card, positions)}.get(best)
 
 
 def _as_scores(values: np.ndarray, data) -> tuple[np.ndarray, int]:  # scores as a model's, rows that had none

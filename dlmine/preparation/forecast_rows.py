@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['MOST_VALUES', 'origins_on_grid', 'origins_by_reading', 'straddles', 'check_forecast', 'forecast_rows', 'windows_of',
-           'choose_origins', 'said_ahead', 'lags_of', 'naive_forecasts']
+           'choose_origins', 'said_ahead', 'lags_of']
 
 # %% ../../nbs/02_preparation/23_forecast_rows.ipynb #8887c42d
 import json
@@ -145,21 +145,3 @@ def lags_of(card: Card, rhythm: Rhythm, window: int) -> dict:  # name of the lis
         lag = season[1] * -(-horizon // season[1]) - horizon
         if 0 < lag < window: found[f"a {season[0]} before the target"] = lag
     return {f"past {card.target}": found}
-
-
-def naive_forecasts(
-    table: pa.Table,  # from `forecast_rows`
-    target: str,  # the card's target
-) -> dict:  # name → float64 (n,), NaN where the window does not reach
-    "What is forecast without learning: the last known value, and the value a season before the target"
-    column = table[f"past {target}"].combine_chunks()
-    values, offsets = column.flatten().to_numpy(zero_copy_only=False).astype(np.float64), np.concatenate([[0], np.cumsum(column.value_lengths().to_numpy())])
-    places = np.where(np.isnan(values), -1, np.arange(len(values)))
-    last = np.maximum.accumulate(places)[offsets[1:] - 1]
-    found = {"last value": np.where(last >= offsets[:-1], values[np.maximum(last, 0)], np.nan)}
-    lags = json.loads((table.schema.metadata or {}).get(b"dlmine.lags", b"{}")).get(f"past {target}", {})
-    for name, lag in lags.items():
-        if not name.startswith("a "): continue
-        place = offsets[1:] - 1 - lag
-        found[name] = np.where(place >= offsets[:-1], values[np.maximum(place, 0)], np.nan)
-    return found

@@ -9,7 +9,8 @@ import pytest
 from dlmine.core.errors import CardError, DataError
 from dlmine.framing.card import Card
 from dlmine.preparation.columns import ColumnPlan, FeaturePlan
-from dlmine.preparation.forecast_rows import forecast_rows, naive_forecasts
+from dlmine.framing.naive import naive_forecasts
+from dlmine.preparation.forecast_rows import forecast_rows
 from dlmine.preparation.sequence_pipeline import SequencePreprocessor, read_lists, summarise
 from dlmine.preparation.sequence_rows import assemble
 
@@ -89,6 +90,24 @@ def test_the_naive_forecasts_look_only_back():
         assert last == pytest.approx(level[row["at"]], abs=1e-5)
         if not np.isnan(day): assert day == pytest.approx(level[row["at"] + timedelta(hours=3 - 24)], abs=1e-5)
     assert np.isfinite(naive["a day before the target"]).mean() > 0.8
+
+
+def test_what_is_naive_about_a_forecast_knows_nothing_of_its_future(tmp_path):
+    "An earlier row's outcome can lie later than this row's moment: it must not stand in the table as a naive prediction."
+    from dlmine.framing.baselines import measure_baselines
+    from dlmine.framing.naive import known_forecast, naive_predictions
+    from dlmine.preparation.loading import load_data
+    import pyarrow.csv as csv
+    steps = np.random.default_rng(0).normal(size=400).cumsum()      # a random walk: three steps ahead err by the root of three
+    csv.write_csv(pa.table({"at": [datetime(2024, 1, 1) + timedelta(hours=i) for i in range(400)], "level": steps}), tmp_path / "level.csv")
+    card = forecast_card(sources=[{"location": str(tmp_path / "level.csv")}])
+    data = load_data(card)
+    actual = data.outcomes("test")
+    found = {name: scores for name, _, scores, _ in naive_predictions(data, card, data.split.test)}
+    now = np.array([past[-1] for past in data.rows("test")["past level"].to_pylist()])
+    assert np.allclose(found["last value"], now) and 1.2 < np.sqrt(np.mean((found["last value"] - actual) ** 2)) < 2.4
+    assert np.array_equal(known_forecast(data, card, data.split.test), found["last value"])
+    assert "last value" in measure_baselines(data, card, resamples=50)._repr_html_()
 
 
 def test_changing_the_future_changes_no_window():
