@@ -22,13 +22,15 @@ __all__ = ['STYLES', 'fit_shares', 'apply_shares', 'ShareTable', 'Autoencoder']
 def fit_shares(
     values: np.ndarray,  # (n,) of the training rows, larger is odder
     points: int = 200,  # knots of the table
+    blur: float = 0.05,  # every value is spread over so much to both sides, so that equal errors do not make a step that float32 could fall over
 ) -> dict[str, np.ndarray]:  # float32: knots (k,), and for each of the k + 1 pieces where it is anchored, its value there and its slope
     "A monotone, piecewise straight map from values to log-odds of the share of rows below them"
     found = np.sort(np.asarray(values, np.float64)[np.isfinite(values)])
     if not len(found): raise DataError("There is no finite error among the training rows. Give rows with at least one value.")
+    spread = np.sort((found[np.linspace(0, len(found) - 1, min(len(found), 20_000)).astype(int)][:, None] + np.linspace(-blur, blur, 9)).ravel())
     odds = np.concatenate([np.linspace(-5, 5, points // 2), np.log(np.linspace(0.005, 0.995, points // 2) / (1 - np.linspace(0.005, 0.995, points // 2)))])
     shares = np.unique(np.clip(np.concatenate([1 / (1 + np.exp(-odds)), [1 - 1 / (len(found) + 1), 1 / (len(found) + 1)]]), 1 / (len(found) + 1), 1 - 1 / (len(found) + 1)))
-    knots = np.quantile(found, shares).astype(np.float32)
+    knots = np.quantile(spread, shares, method="inverted_cdf").astype(np.float32)
     knots, first = np.unique(knots, return_index=True)
     last = np.append(first[1:], len(shares)) - 1
     middle = (shares[first] + shares[last]) / 2                                     # of equal errors, the middle of their ranks
@@ -86,20 +88,24 @@ class Autoencoder(nn.Module):
         style: str = 'denoising',  # plain | denoising | variational
         centres: Sequence[float] | None = None,  # medians of the columns of x_num; zeros by default
         spreads: Sequence[float] | None = None,  # what is usual around them; ones by default
+        indicators: Sequence[int] = (),  # columns of x_num that may be missing: the network is told where they are
         layers: Sequence[int] = (64, 32),  # widths on the way to the code, and back
         code: int = 4,  # numbers in the middle
         noise: float = 0.15,  # share of the values replaced in training (denoising)
         pull: float = 0.05,  # weight of the clouds' distance from the origin (variational)
+        left_out: float = 0.5,  # share of each batch, those with the largest errors, that teaches nothing
     ):
         super().__init__()
         if style not in STYLES: raise DataError(f"style is one of {', '.join(STYLES)}, not {style!r}.")
         if numeric == 0 and not len(cardinalities): raise DataError("An autoencoder needs at least one column; the table has none left. Exclude fewer columns in the card.")
         if outputs != 1: raise DataError(f"An autoencoder gives one score a row, not {outputs}. Use it with task: anomaly.")
+        if not 0 <= left_out < 1: raise DataError(f"left_out is {left_out}; it is a share of the rows, from 0 to below 1.")
+        self.left_out, self.indicators = left_out, [int(place) for place in indicators]
         self.style, self.noise, self.pull, self.numeric, self.sizes = style, noise, pull, numeric, [int(size) for size in cardinalities]
         for name, given, usual in (('centres', centres, 0.0), ('spreads', spreads, 1.0)): self.register_buffer(name, torch.tensor([usual] * numeric if given is None else list(given), dtype=torch.float32))
         self.register_buffer('usual', torch.ones(numeric + len(self.sizes)))
         self.embeddings = ColumnEmbeddings(self.sizes, 8) if self.sizes else None
-        width = numeric + sum(self.embeddings.widths if self.embeddings else [])
+        width = numeric + len(self.indicators) + sum(self.embeddings.widths if self.embeddings else [])
         self.encoder = _stack([width, *layers, code * (2 if style == 'variational' else 1)])
         self.decoder = _stack([code, *reversed(layers), numeric + sum(self.sizes)])
         self.shares = ShareTable()
@@ -131,9 +137,9 @@ class Autoencoder(nn.Module):
         swap = lambda values: torch.where(torch.rand(values.shape, device=values.device) < self.noise, values[torch.randperm(len(values), device=values.device)], values)
         return swap(numbers), swap(x_cat)
 
-    def encode(self, numbers: Tensor, x_cat: Tensor) -> tuple[Tensor, Tensor | None]:
+    def encode(self, numbers: Tensor, present: Tensor, x_cat: Tensor) -> tuple[Tensor, Tensor | None]:
         "Code, and the logarithm of the clouds' sizes (variational)."
-        parts = [numbers] if self.embeddings is None else [numbers, self.embeddings(x_cat)]
+        parts = [numbers, *([present[:, self.indicators].float()] if self.indicators else []), *([] if self.embeddings is None else [self.embeddings(x_cat)])]
         found = self.encoder(torch.cat(parts, dim=1))
         return found.chunk(2, dim=1) if self.style == 'variational' else (found, None)
 
@@ -143,36 +149,56 @@ class Autoencoder(nn.Module):
         if self.sizes:
             known, start = self.embeddings.known(x_cat), self.numeric
             for place, size in enumerate(self.sizes):
-                parts.append(-torch.log_softmax(written[:, start:start + size], dim=1).gather(1, known[:, place:place + 1]))
+                value = known[:, place:place + 1]
+                parts.append(-torch.log_softmax(written[:, start:start + size], dim=1).gather(1, value) * (value != 0))
                 start += size
         return torch.cat(parts, dim=1)
+
+    def row_errors(self, errors: Tensor, present: Tensor, x_cat: Tensor) -> Tensor:  # (n,)
+        "The mean over the values that are there; 0 for a row without any."
+        there = present.sum(dim=1) + ((x_cat != 0).sum(dim=1) if self.sizes else 0)
+        return errors.sum(dim=1) / there.clamp(min=1)
 
     def losses(self, x_num: Tensor, x_cat: Tensor) -> Tensor:  # (n,)
         "What training makes small, for each row."
         numbers, present = self.prepare(x_num)
         seen = self.corrupt(numbers, x_cat) if self.training and self.style == 'denoising' else (numbers, x_cat)
-        code, cloud = self.encode(*seen)
-        if cloud is None: return self.column_errors(numbers, present, x_cat, self.decoder(code)).mean(dim=1)
+        code, cloud = self.encode(seen[0], present, seen[1])
+        if cloud is None: return self.row_errors(self.column_errors(numbers, present, x_cat, self.decoder(code)), present, x_cat)
         drawn = code + torch.exp(0.5 * cloud) * torch.randn_like(code) if self.training else code
         distance = 0.5 * (code ** 2 + torch.exp(cloud) - 1 - cloud).sum(dim=1)
-        return self.column_errors(numbers, present, x_cat, self.decoder(drawn)).mean(dim=1) + self.pull * distance / (self.numeric + len(self.sizes))
+        return self.row_errors(self.column_errors(numbers, present, x_cat, self.decoder(drawn)), present, x_cat) + self.pull * distance / (self.numeric + len(self.sizes))
 
     def errors(self, x_num: Tensor, x_cat: Tensor) -> Tensor:  # (n, p + m)
         "Of each value, in units of what is usual for its column."
         numbers, present = self.prepare(x_num)
-        code, _ = self.encode(numbers, x_cat)
+        code, _ = self.encode(numbers, present, x_cat)
         return self.column_errors(numbers, present, x_cat, self.decoder(code)) / self.usual
 
     def oddness(self, x_num: Tensor, x_cat: Tensor) -> Tensor:  # (n,)
         "The logarithm of a row's error; each value counts at most as ten thousand usual ones."
-        return torch.log(self.errors(x_num, x_cat).clamp(max=1e4).mean(dim=1) + 1e-4)
+        return torch.log(self.row_errors(self.errors(x_num, x_cat).clamp(max=1e4), ~torch.isnan(x_num), x_cat) + 0.01)
 
     def embed(self, x_num: Tensor, x_cat: Tensor) -> Tensor:  # (n, code)
         "The code of each row."
-        return self.encode(self.prepare(x_num)[0], x_cat)[0]
+        return self.encode(*self.prepare(x_num), x_cat)[0]
 
     def forward(self, x_num: Tensor, x_cat: Tensor) -> Tensor:  # (n, p) float32, (n, m) int64 → (n, 1)
         return self.shares(self.oddness(x_num, x_cat))
+
+    @torch.no_grad()
+    def observe(self, x_num: Tensor, x_cat: Tensor):
+        "Before training: what is the middle of each column, and what is usual around it. A column without any value stays as it is."
+        values = x_num.double().numpy()
+        for place in range(self.numeric):
+            known = values[np.isfinite(values[:, place]), place]
+            if not len(known): continue
+            first, middle, third = np.quantile(known, [0.25, 0.5, 0.75])
+            self.centres[place], self.spreads[place] = middle, (third - first) / 1.35 if third - first > 1e-6 else known.std() if known.std() > 1e-6 else 1.0
+
+    def conclude(self, x_num: Tensor, x_cat: Tensor):
+        "After training: the table of shares."
+        self.learn_shares(x_num, x_cat)
 
     @torch.no_grad()
     def learn_shares(self, x_num: Tensor, x_cat: Tensor, batch: int = 16_384):
