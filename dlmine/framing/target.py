@@ -98,11 +98,26 @@ def _amounts(table: pa.Table, card: Card) -> Target:
     return Target(card.target, "regression", values[rows], (), rows, notes=notes)
 
 # %% ../../nbs/01_framing/15_target.ipynb #0c967dc3
+def _anomalies(table: pa.Table, card: Card) -> Target:
+    "Known anomalies, only to judge by: all rows stay, a row without an outcome counts as usual"
+    rows = np.arange(table.num_rows)
+    if not len(rows): raise DataError("The table has no rows. Give data with at least some dozen rows.")
+    codes, levels = (np.full(len(rows), -1), []) if card.target is None else to_levels(find_column(table, card.target, "target"))
+    counts = np.bincount(codes[codes >= 0], minlength=len(levels))
+    if len(levels) < 2:
+        said = "The card names no target" if card.target is None else f"{card.target!r} says the same of every row"
+        return Target(card.target or "anomaly", "binary", np.zeros(len(rows), np.int64), ("usual", "odd"), rows, notes=(f"{said}: no anomaly is known, so the models are trained and cannot be judged.",))
+    usual = 1 - _default_positive(levels, counts) if len(levels) == 2 else int(np.argmax(counts))
+    notes = (f"The models learn without {card.target!r}; it judges them. {levels[usual]!r} is taken as usual.",)
+    if (codes < 0).any(): notes += (f"{int((codes < 0).sum()):,} rows without an outcome in {card.target!r} count as usual.",)
+    return Target(card.target, "binary", ((codes >= 0) & (codes != usual)).astype(np.int64), (levels[usual], levels[1 - usual] if len(levels) == 2 else f"not {levels[usual]}"), rows, notes=notes)
+
 def read_target(table: pa.Table,  # all rows of the source
                 card: Card,  # target and task
                 ) -> Target:
     "The target by the card's task. A constant target is a `DataError`, a column that is not there a `CardError`."
-    if card.task.kind not in ("classification", "regression", "forecast"): raise DataError(f"task: {card.task.kind} has no trainer here yet; classification, regression and forecast have. Set task: to one of them.")
+    if card.task.kind == "anomaly": return _anomalies(table, card)
+    if card.task.kind not in ("classification", "regression", "forecast"): raise DataError(f"task: {card.task.kind} has no trainer here yet; classification, regression, forecast and anomaly have. Set task: to one of them.")
     if card.task.kind == "forecast" and card.modality.kind != "sequence": raise CardError("A forecast looks back over steps. Set modality: {kind: sequence, step: …} in the card, with the column that orders them.")
     target = _classes(table, card) if card.task.kind == "classification" else _amounts(table, card)
     dropped = table.num_rows - len(target.rows)

@@ -211,7 +211,7 @@ def load_data(card: Card,  # the use case
     target = read_target(table, card)
     source, labelled = table, target.rows
     table, target, split, notes = _kept(table, target, card)
-    _check_sides(target, split)
+    _check_sides(target, split, card.task.kind)
     _check_metrics(target, card)
     if 0 < rows < table.num_rows:
         kept = sample_rows(split, target.values if target.kind != "regression" else None, rows)
@@ -254,11 +254,11 @@ def _check_metrics(target: Target, card: Card) -> None:
         fitting = [name for name, one in METRICS.items() if target.kind in one.kinds]
         raise CardError(f"{metric} ({place} in the card) does not measure {target.name!r}, which is {target.kind}. Use one of: {listed(fitting, 20)}.")
 
-def _check_sides(target: Target, split: Rows) -> None:
-    "Training needs two outcomes"
+def _check_sides(target: Target, split: Rows, task: str = "") -> None:
+    "Training needs two outcomes, unless it does without"
     for name, side in split.sides().items():
         if not len(side): raise DataError(f"The {name} side is empty: its rows have no outcome, or classes that training never saw. Choose another split in the card.")
-    if len(np.unique(target.values[split.train])) > 1: return
+    if len(np.unique(target.values[split.train])) > 1 or task == "anomaly": return
     said = repr(target.classes[target.values[split.train][0]]) if target.classes else f"{target.values[split.train][0]:g}"
     raise DataError(f"All {len(split.train):,} training rows have the same outcome in {target.name!r}: {said}. Choose another split in the card, so that the training rows hold other outcomes too.")
 

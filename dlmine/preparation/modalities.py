@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
@@ -41,9 +41,11 @@ MODALITIES = {
 ENTRY_POINTS = "dlmine.modalities"  # the group by which another package adds its own: the name of a `Modality`
 
 def find_modality(kind: str,  # as a card names it
+                  task: str = "",  # kind of the card's task; anomaly is learned by models that need no target
                   ) -> Modality:
     "What is registered under a name; CardError for one that nobody registered."
     from importlib.metadata import entry_points
+    if task == "anomaly": return replace(find_modality(kind), architectures=("autoencoder",), rivals=("isolation_forest",))
     if kind in MODALITIES: return MODALITIES[kind]
     found = {point.name: point for point in entry_points(group=ENTRY_POINTS)}
     if kind in found: return found[kind].load()
@@ -100,7 +102,8 @@ def fit_preprocessor(data,  # preparation.loading.CardData
     fit = load_path(find_modality(data.card.modality.kind).preprocessor).fit
     wishes = {**{name: value for name, value in dict(data.card.modality).items() if name != "kind"}, "base": data.card.base, "card": data.card}
     taken = inspect.signature(fit).parameters
-    return fit(data.table, data.plan, data.split.train, data.target.values, prepare=data.card.prepare, **{name: value for name, value in wishes.items() if name in taken})
+    target = None if data.card.task.kind == "anomaly" else data.target.values       # where to look is not told where the anomalies are
+    return fit(data.table, data.plan, data.split.train, target, prepare=data.card.prepare, **{name: value for name, value in wishes.items() if name in taken})
 
 def facts_of(preprocessor,  # fitted
              ) -> dict:

@@ -22,7 +22,7 @@ from ..core.errors import DataError
 from ..core.view import is_headless
 from ..models.architectures import Scores, arguments_of, build, describe, find_architecture, inputs_of
 from .batches import TableBatches, as_tensors, make_batches, ragged, row_lengths
-from .losses import Loss
+from .losses import LeastErrors, Lessons, Loss
 from .stopping import BestWeights, StopAtNaN, Validation
 from .trained import Features, Trained, check_inputs, check_target
 
@@ -261,12 +261,15 @@ def fit(
         if hasattr(module, 'pretrained'): module.pretrained()
         train = as_tensors(arrays, prepare_target(target, kind, size, mean, scale), names)
         valid = as_tensors(features_valid, prepare_target(target_valid, kind, size, mean, scale), names)
+        alone = hasattr(module, 'losses')                # learns from the rows and never looks at the target
+        if hasattr(module, 'observe'): module.observe(*train[:-1])
         with precomputed(module, train, valid) as sides:
             padded = ({}, {}) if sides[0] is not train else (ragged(arrays, names), ragged(features_valid, names))
             batches = make_batches(*sides, plan['batch_size'], seed, device, 8192 if set(names) <= {'x_num', 'x_cat'} else 256, padded)
-            learner = make_learner(batches, module.to(device), Loss(kind, smoothing, focusing, class_weights), callbacks, learning_rate=plan['learning_rate'], weight_decay=plan['weight_decay'],
-                                   precision=precision, patience=patience, kpi=default_kpi(kind), scores=as_scores(kind))
+            learner = make_learner(batches, (Lessons(module) if alone else module).to(device), LeastErrors(module.left_out) if alone else Loss(kind, smoothing, focusing, class_weights), callbacks, learning_rate=plan['learning_rate'], weight_decay=plan['weight_decay'],
+                                   precision=precision, patience=patience, kpi=None if alone else default_kpi(kind), scores=as_scores(kind))
             with learner.no_logging(), learner.no_mbar(): learner.fit(plan['epochs'], plan['learning_rate'])
+        if alone: module.cpu().conclude(*train[:-1])
     keeper, history = learner.best_weights, tuple(learner.history.rows)
     chosen = dict(architecture=architecture, **plan, smoothing=smoothing, patience=patience,
                   seed=seed, device=str(device), precision=precision, **({'focusing': focusing} if focusing else {}), **({'class_weights': [*map(float, class_weights)]} if class_weights is not None else {}), **{k: v for k, v in plain['arguments'].items() if is_small(v)})

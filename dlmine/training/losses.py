@@ -14,7 +14,7 @@ from torch.nn import functional
 from ..core.errors import DataError
 
 # %% auto #0
-__all__ = ['row_losses', 'focal_loss', 'Loss']
+__all__ = ['row_losses', 'focal_loss', 'Loss', 'Lessons', 'LeastErrors']
 
 # %% ../../nbs/04_training/02_losses.ipynb #784318bc
 def row_losses(
@@ -70,3 +70,31 @@ class Loss(nn.Module):
         if self.kind == 'multiclass': return functional.cross_entropy(logits, target, label_smoothing=smoothing)
         if smoothing: target = target * (1 - smoothing) + smoothing / 2
         return functional.binary_cross_entropy_with_logits(logits[:, 0], target)
+
+# %% ../../nbs/04_training/02_losses.ipynb #01f469ea
+class Lessons(nn.Module):
+    "A network that knows its own losses, as one whose answer they are; training calls it in the place of the network."
+
+    def __init__(
+        self,
+        module: nn.Module,  # has `losses(*inputs)` → (n,)
+    ):
+        super().__init__()
+        self.module = module
+
+    def forward(self, *inputs: Tensor) -> Tensor: return self.module.losses(*inputs)
+
+
+class LeastErrors(nn.Module):
+    "The mean over the rows that fit best; targets are not looked at."
+
+    def __init__(
+        self,
+        left_out: float = 0.5,  # share of the rows, those with the largest losses, that does not count
+    ):
+        super().__init__()
+        self.left_out = left_out
+
+    def forward(self, losses: Tensor, target: Tensor | None = None) -> Tensor: return losses.sort()[0][:max(1, round(len(losses) * (1 - self.left_out)))].mean()
+
+    def plain(self, losses: Tensor, target: Tensor | None = None) -> Tensor: return self(losses)
