@@ -71,7 +71,19 @@ def assemble_images(
     if first is None or first.startswith("data:") or len(first) > 1000: return table
     source = str(card.sources[0].location)
     beside = [] if "://" in source or source.startswith("dataset:") else [(Path(card.base) / source).parent]
-    return table.set_column(table.column_names.index(name), name, read_image_files(table[name], [card.base, *beside]))
+    found = read_image_files(table[name], [card.base, *beside])
+    table = _with_note(table, _absent(table[name].to_pylist(), found.is_null().to_pylist()))
+    return table.set_column(table.column_names.index(name), name, found)
+
+def _absent(names: list, blank: list) -> str:
+    "Which files are not there, in a sentence; empty when all are"
+    gone = [one for one, is_blank in zip(names, blank) if one and is_blank]
+    return f"{len(gone):,} of {len(names):,} image files are not there, the first is {gone[0]!r}; such a picture counts as blank." if gone else ""
+
+def _with_note(table: pa.Table, note: str) -> pa.Table:
+    "The table with one more note for whoever reads the data"
+    about = table.schema.metadata or {}
+    return table.replace_schema_metadata({**about, b"dlmine.notes": json.dumps([*json.loads(about.get(b"dlmine.notes", b"[]")), note]).encode()}) if note else table
 
 # %% ../../nbs/02_preparation/28_image_pipeline.ipynb #837ebafe
 def _colourful(picture) -> bool:

@@ -147,7 +147,9 @@ def test_names_of_files_become_bytes_beside_the_card_or_the_table(tmp_path):
     table = pa.table({"file": ["pictures/0.png", "pictures/1.png", "pictures/gone.png", None, str(folder / "2.png")], "kind": list("ababa")})
     (tmp_path / "card.yml").write_text(CARD.replace("LOCATION", "data/leaves.csv"))
     card = load_card(tmp_path / "card.yml")
-    found = assemble_images(card, table)["file"].to_pylist()
+    made = assemble_images(card, table)
+    found = made["file"].to_pylist()
+    assert json.loads(made.schema.metadata[b"dlmine.notes"]) == ["1 of 5 image files are not there, the first is 'pictures/gone.png'; such a picture counts as blank."]
     assert [cell is not None for cell in found] == [True, True, False, False, True] and found[1] == stored(checks(seed=1))
     with pytest.raises(DataError, match="None of the 1 image files is there.*'nowhere.png'"): read_image_files(pa.array(["nowhere.png", None]), [tmp_path])
     inline = pa.table({"file": ["data:image/png;base64,AAAA"], "kind": ["a"]})
