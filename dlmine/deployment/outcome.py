@@ -177,6 +177,7 @@ def conclude(
     promotion,  # core.promotion.Promotion of the champion alias
     parity,  # deployment.packaging.Parity
     slices,  # evaluation.slices.Slices
+    lift=None,  # evaluation.quality.ModelVerdict on test: the row's own columns alone against the chosen model; None where a row has no neighbours
 ) -> Outcome:
     "The outcome in words."
     failed = not gates.passed
@@ -187,6 +188,7 @@ def conclude(
     else:
         headline = f"Version {promotion.previous} of {card.name} stays champion; version {version} passed its gates and is registered as challenger."
     reasons = [quality.sentence(), gates.sentence(), f"Deep against traditional, on test: {comparison.sentence()}"]
+    if lift is not None: reasons.append(f"The row's own columns against the row with its neighbours, on test: {lift.sentence()}")
     reasons += [result.reason for result in promotion.results if result.name == "non-inferior"] + [slices.sentence(), parity.sentence()]
     shown = [quality.main] + [name for name in ("money", "expected_calibration_error", "precision_at_k", "average_precision", "mae", "r2", "log_loss") if name in quality.intervals and name != quality.main]
     return Outcome("failed" if failed else "passed", headline, tuple(reasons), tuple(_figure(quality, name) for name in shown[:4]))

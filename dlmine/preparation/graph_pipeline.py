@@ -217,7 +217,8 @@ class GraphPreprocessor:
         names = [table.name for table in self.context.tables]
         tables = [{"name": table.name, "rows": len(table), "numeric": table.numbers.shape[1], "cardinalities": list(table.cardinalities), "is_half": table.numbers.dtype == np.float16} for table in self.context.tables]
         relations = [{"name": route.name, "table": names.index(route.table), "slots": route.slots} for route in self.context.routes]
-        return {"cardinalities": list(self.cardinalities), "fills": self.fills.tolist(), "context": self.hash, "tables": tables, "relations": relations, "labels": self.context.classes, "vocabulary_words": len(self.encoder.vectors.bag) + 1 if self.encoder.vectors else 0}
+        return {"cardinalities": list(self.cardinalities), "fills": self.fills.tolist(), "context": self.hash, "tables": tables, "relations": relations, "labels": self.context.classes, "vocabulary_words": len(self.encoder.vectors.bag) + 1 if self.encoder.vectors else 0,
+                "own": {"x_num": list(self.groups["own"]), "x_cat": list(range(len(self.encoder.categorical_names)))}}
 
     def files(self) -> dict:
         "The bulky part: name → bytes"

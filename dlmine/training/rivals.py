@@ -14,7 +14,7 @@ from ..core.errors import DataError, nearest
 from .trained import Features, Trained
 
 # %% auto #0
-__all__ = ['RIVALS', 'find_rival', 'fit_rivals', 'choose_rival']
+__all__ = ['RIVALS', 'find_rival', 'fit_rivals', 'choose_rival', 'fit_alone']
 
 # %% ../../nbs/04_training/45_rivals.ipynb #cbcf7617
 RIVALS = {
@@ -69,3 +69,30 @@ def choose_rival(rivals: dict[str, Trained],  # from `fit_rivals`
     sign = 1 if METRICS[metric].better == "higher" else -1
     figures = {name: sign * evaluate(kind, target, rival.predict(features), **options)[metric] for name, rival in rivals.items()}
     return max(figures, key=lambda name: figures[name] if np.isfinite(figures[name]) else -np.inf)
+
+# %% ../../nbs/04_training/45_rivals.ipynb #73532e4e
+def _only_own(features: Features, own: dict) -> Features:
+    "x_num and x_cat with every column that is not the row's own at 0"
+    found = {}
+    for name in ("x_num", "x_cat"):
+        if name not in features: continue
+        found[name] = np.zeros_like(features[name])
+        places = np.asarray(own.get(name, ()), np.int64)
+        found[name][:, places] = features[name][:, places]
+    return found
+
+def fit_alone(features_train: Features,  # arrays of n rows by name
+              target: np.ndarray,  # (n,) class codes, or values
+              features_valid: Features,  # the same of the validation rows
+              target_valid: np.ndarray,  # (v,)
+              *,
+              facts: dict,  # of the data, by the preprocessor's `arguments`; `own` names the row's own columns: {"x_num": positions, "x_cat": positions}
+              rivals: dict[str, Trained] | None = None,  # from `fit_rivals`: one that read the row's words only is taken as it is
+              **options,  # kind, classes, budget, class_weights, seed, as for `fit_rivals`
+              ) -> Trained | None:  # None where the arrays hold nothing but the row itself
+    "A traditional model that sees the row without its neighbours."
+    if facts.get("own") is None: return None
+    words = [rival for rival in (rivals or {}).values() if rival.hyper_parameters.get("view") == "words"]
+    if words: return words[0]
+    sides = [_only_own(side, facts["own"]) for side in (features_train, features_valid)]
+    return fit_rivals(("boosting",), sides[0], target, sides[1], target_valid, facts=facts, **options)["boosting"]
