@@ -14,8 +14,8 @@ from ..core.errors import DataError
 from .trained import Features, Trained, check_features, check_target
 
 # %% auto #0
-__all__ = ['CODES', 'RARE', 'CANDIDATES', 'TREES', 'fold_codes', 'side_by_side', 'make_estimator', 'spread', 'rounds_within',
-           'fit_one', 'fit_boosting', 'prepare_rows', 'keep_known', 'predict']
+__all__ = ['CODES', 'RARE', 'CANDIDATES', 'TREES', 'CELLS', 'fold_codes', 'side_by_side', 'make_estimator', 'spread',
+           'rounds_within', 'fit_one', 'fit_boosting', 'prepare_rows', 'keep_known', 'predict']
 
 # %% ../../nbs/04_training/30_boosting.ipynb #ddac5b2e
 CODES = 255  # scikit-learn's histograms hold codes 0 … 254
@@ -66,15 +66,17 @@ def spread(
     return np.arange(count) if count <= rows else np.linspace(0, count - 1, rows).astype(np.int64)
 
 
-TREES = 12_000  # of one fit, at most
+TREES, CELLS = 12_000, 2e10  # of one fit, at most: trees, and cells that they are grown on (a tree is grown on rows × columns)
 
 
 def rounds_within(
     budget: int,  # boosting rounds asked for
     classes: int,  # number of classes; 1 for values
+    cells: int = 0,  # rows × columns of the training matrix
 ) -> int:
-    "Boosting rounds, fewer where each costs a tree for every one of many classes."
-    return min(budget, max(10, TREES // max(1, classes)))
+    "Boosting rounds, fewer where each costs a tree for every one of many classes, or a tree is grown on very much."
+    trees = 1 if classes <= 2 else classes
+    return min(budget, max(10, int(min(TREES, CELLS // max(1, cells)) // trees)))
 
 
 def fit_one(
@@ -101,7 +103,7 @@ def fit_boosting(
     candidates: Sequence[dict] = CANDIDATES,  # settings to try
     budget: int = 300,  # boosting rounds, at most, for each fit
     class_weights: Sequence[float] | None = None,  # weight of each class in the loss; None: all alike
-    tuning_rows: int = 30_000,  # rows on which candidates are compared; all, where there are fewer
+    tuning_rows: int = 0,  # rows on which candidates are compared; 0: 30,000, with more than two classes fewer, down to 5,000; all, where there are fewer
     seed: int = 0,  # of scikit-learn's random choices
 ) -> Trained:
     "Tunes on the validation rows, fits the best candidate on all training rows, and returns it; the history holds one row per candidate."
@@ -114,8 +116,8 @@ def fit_boosting(
     categorical = np.arange(columns) >= numeric
     if not np.isin(train[1], train[1][:1]).all() or kind == 'regression':
         valid = keep_known(valid, train[1], kind)
-    some = spread(len(y), tuning_rows)
-    budget = rounds_within(budget, size)
+    some = spread(len(y), tuning_rows or max(5_000, 60_000 // max(2, size)))
+    asked, budget = budget, rounds_within(budget, size, train[0].size)
     history, best = [], None
     for number, settings in enumerate(candidates, 1):
         begun = time.perf_counter()
@@ -126,7 +128,7 @@ def fit_boosting(
     if len(some) < len(y): fitted = fit_one(make_estimator(kind, categorical, seed, budget, settings, class_weights), train, valid)
     estimator, kept, loss = fitted
     said = ', '.join(f"{name.replace('_', ' ')} {value:g}" for name, value in settings.items())
-    reason = f'Of {len(candidates)} settings on {len(some):,} rows the best was {said}; with it, the validation loss was lowest ({loss:.4f}) after {kept} of at most {budget} rounds on {len(y):,} rows.'
+    reason = f'Of {len(candidates)} settings on {len(some):,} rows the best was {said}; with it, the validation loss was lowest ({loss:.4f}) after {kept} of at most {budget} rounds on {len(y):,} rows{f" ({asked} were asked for; so many trees on so many numbers would take too long)" if asked > budget else ""}.'
     return Trained('boosting', kind, tuple(classes), lambda features: predict(estimator, features, kind, size, mean, scale), tuple(history), reason, time.perf_counter() - started,
                    time.process_time() - processor, len(y), kept, {**settings, 'budget': budget, 'tuning_rows': len(some), 'seed': seed, **({} if class_weights is None else {'class_weights': [round(float(weight), 6) for weight in class_weights]})}, 'candidate', module=estimator,
                    architecture={'kind': kind, 'classes': size, 'target': {'mean': mean, 'scale': scale}}, widths=(numeric, columns - numeric))
