@@ -15,6 +15,7 @@ from ..core.release import apply_calibration
 from ..core.view import table_html
 from .calibration import fit_calibration
 from ..preparation.loading import capacity_of
+from ..training.alarms import alarm_threshold
 from ..measures.sums import best_threshold, expected_threshold
 
 # %% ../../nbs/05_evaluation/05_decision.ipynb #20cb1181
@@ -69,6 +70,8 @@ def fit_decision(
     seed: int = 0,  # of the folds
 ) -> Decision:
     "Fits calibration and cut on validation rows."
+    if card is not None and card.task.kind == "anomaly":
+        return _alarms(target, scores, outcomes, card)
     if target.kind == "regression":
         return Decision("regression", (), None, {"kind": "identity"}, "", len(outcomes))
     calibration = fit_calibration(outcomes, scores, cluster=cluster, seed=seed)
@@ -78,6 +81,14 @@ def fit_decision(
     costs = card.kpi.cost_matrix if card is not None else None
     threshold, basis = _cut(np.asarray(outcomes), apply_calibration(scores, calibration), costs, card.kpi.currency if card is not None else "")
     return Decision("binary", tuple(target.classes), threshold, calibration, basis, len(outcomes), losses)
+
+
+def _alarms(target, scores, outcomes, card) -> Decision:
+    "The cut from a budget of alarms; outcomes are not looked at, and shares stay as they are."
+    found = alarm_threshold(scores, card.task.share or 0.01)
+    asked = f"the card's share of {found.budget:.1%}" if card.task.share else "the usual budget of 1% (task.share in the card says another)"
+    basis = f"it keeps {asked} of alarms on the validation rows, without their labels; of rows to come {found.lower:.2%} to {found.upper:.2%} will alarm"
+    return Decision("binary", tuple(target.classes), float(np.nextafter(found.threshold, 1)), {"kind": "identity"}, basis, len(outcomes))
 
 
 def _cut(outcomes, scores, costs, currency: str) -> tuple[float, str]:
