@@ -15,7 +15,7 @@ from pydantic import BeforeValidator, Field, PrivateAttr, ValidationError, model
 from ..core.databases import hide_password
 from ..core.errors import CardError, nearest
 from ..core.files import sha256_json
-from .card_parts import (Anomaly, Classification, Clustering, ColumnKind, ColumnName, CostMatrix, Forecast, Gate, GivenSplit, Graph, GroupSplit, Image, Kpi, Modality, Moment, Part, Promotion,
+from .card_parts import (Anomaly, Classification, Clustering, ColumnKind, ColumnName, CostMatrix, Forecast, Gate, GivenSplit, Graph, GroupSplit, History, Image, Kpi, LeaveLastOutSplit, Modality, Moment, Part, Promotion,
                                        RandomSplit, Ranking, Regression, Sequence, Source, Split, Tabular, Task, Text, TimeSplit, Window, as_section)
 from .card_plans import Labels, Preparation, Serving
 from .card_text import read_card_text, write_card_text
@@ -60,9 +60,10 @@ class Card(Part):
     @model_validator(mode="before")
     @classmethod
     def _nothing_to_learn(cls, data):
-        "Where nothing is predicted, a split needs no thought"
+        "Where nothing is predicted, a split needs no thought; a ranking leaves the last out"
         task = as_section(data.get("task")) if isinstance(data, dict) else None
-        return {**data, "split": {"kind": "random"}} if isinstance(task, dict) and task.get("kind") in ("clustering", "anomaly") and "split" not in data else data
+        usual = {"clustering": "random", "anomaly": "random", "ranking": "leave_last_out"}.get(task.get("kind")) if isinstance(task, dict) else None
+        return {**data, "split": {"kind": usual}} if usual and "split" not in data else data
 
     @model_validator(mode="after")
     def _consistent(self):
@@ -121,6 +122,11 @@ def _contradictions(card: Card):
     supervised = card.task.kind in ("classification", "regression", "ranking", "forecast")
     if supervised and card.target is None: yield f"a {card.task.kind} needs a target. Set target: to the column to predict"
     if isinstance(card.split, TimeSplit) and card.time is None: yield "a split by time needs time:, the column that says when a prediction is made"
+    ranked, remembered = isinstance(card.task, Ranking), isinstance(card.modality, History)
+    if ranked and not remembered: yield "a ranking learns from what each query took before. Set modality: history"
+    if remembered and not ranked: yield "modality: history is for a ranking. Set task: {kind: ranking, query: …}, with the column that says whose history it is"
+    if isinstance(card.split, LeaveLastOutSplit) and not ranked: yield "split: leave_last_out is for a ranking. Choose time, random, group or given"
+    if ranked and card.task.query in (card.target, card.time, *card.exclude): yield f"{card.task.query!r} is task.query and cannot also be the target, the time or excluded"
     if card.kpi.cost_matrix is None and card.task.kind == "classification" and "money" in (card.kpi.metric, card.promotion.metric, *(gate.metric for gate in card.gates)): yield "money is asked for and nothing says what a decision costs. Set kpi.cost_matrix"
     if card.current and card.time is None: yield "current: needs time:, the column that says when a prediction is made"
     if card.target is not None and card.target in card.exclude: yield f"{card.target!r} is the target and stands in exclude:. The target is never a feature; take it out of exclude:"
@@ -202,7 +208,7 @@ def _build(data: object, where: str, lines: dict, path: Path | None, comments: d
 # %% ../../nbs/01_framing/05_card.ipynb #b975d511
 def _metric_problems(card: Card, lines: dict, where: str):
     "Yields (path, sentence) for metrics that do not exist or do not fit the task"
-    kinds = {"classification": {"binary", "multiclass"}, "regression": {"regression"}}.get(card.task.kind)
+    kinds = {"classification": {"binary", "multiclass"}, "regression": {"regression"}, "ranking": {"ranking"}}.get(card.task.kind)
     fitting = [name for name, metric in METRICS.items() if kinds is None or kinds & set(metric.kinds)]
     named = [(("kpi", "metric"), card.kpi.metric), (("promotion", "metric"), card.promotion.metric)] + [(("gates", index, "metric"), gate.metric) for index, gate in enumerate(card.gates)]
     for path, metric in named:

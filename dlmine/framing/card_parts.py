@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['MetricName', 'ColumnName', 'Moment', 'Duration', 'Scalar', 'ColumnKind', 'Split', 'Task', 'Modality', 'Part',
-           'as_seconds', 'Source', 'TimeSplit', 'RandomSplit', 'GroupSplit', 'GivenSplit', 'Classification',
-           'Regression', 'Ranking', 'Forecast', 'Anomaly', 'Clustering', 'Tabular', 'Sequence', 'Text', 'Image',
-           'Relation', 'Graph', 'as_section', 'CostMatrix', 'Kpi', 'Gate', 'Promotion', 'Window']
+           'as_seconds', 'Source', 'TimeSplit', 'RandomSplit', 'GroupSplit', 'GivenSplit', 'LeaveLastOutSplit',
+           'Classification', 'Regression', 'Ranking', 'Forecast', 'Anomaly', 'Clustering', 'Tabular', 'Sequence',
+           'Text', 'Image', 'Relation', 'Graph', 'History', 'as_section', 'CostMatrix', 'Kpi', 'Gate', 'Promotion',
+           'Window']
 
 # %% ../../nbs/01_framing/02_card_parts.ipynb #9f1374f4
 import datetime
@@ -100,7 +101,11 @@ class GivenSplit(Part):
     valid_share: float = Field(0.15, gt=0, lt=1, description="share of the training rows that validates where `valid` is not given")
     seed: int = Field(0, description="seed of that draw")
 
-Split = Annotated[Union[TimeSplit, RandomSplit, GroupSplit, GivenSplit], Field(discriminator="kind")]
+class LeaveLastOutSplit(Part):
+    "For a ranking: the last interaction of each query tests, the one before it validates, earlier ones train"
+    kind: Literal["leave_last_out"]
+
+Split = Annotated[Union[TimeSplit, RandomSplit, GroupSplit, GivenSplit, LeaveLastOutSplit], Field(discriminator="kind")]
 
 # %% ../../nbs/01_framing/02_card_parts.ipynb #df920217
 class Classification(Part):
@@ -177,12 +182,18 @@ class Graph(Part):
     edges: str | None = Field(None, description="name of the source that lists the edges; default: the keys of the sources")
     relations: tuple[Relation, ...] | None = Field(None, description="which columns refer to which tables; default: found in the data")
 
+class History(Part):
+    "What a query (a person, a basket) took before, in order; for a ranking. A row of the source is one interaction: query, item, perhaps a time"
+    kind: Literal["history"]
+    at_least: dict[ColumnName, float] = Field({}, description="only interactions count whose column reaches the value, such as a rating of 4")
+    examples: int = Field(20, ge=1, description="latest interactions of each query that become training rows of their own; earlier ones are read as their past")
+
 def as_section(value: object) -> object:
     "A name alone is a section with only its kind"
     return {"kind": value} if isinstance(value, str) else value
 
 Task = Annotated[Union[Classification, Regression, Ranking, Forecast, Anomaly, Clustering], Field(discriminator="kind")]
-Modality = Annotated[Union[Tabular, Sequence, Text, Image, Graph], Field(discriminator="kind")]
+Modality = Annotated[Union[Tabular, Sequence, Text, Image, Graph, History], Field(discriminator="kind")]
 
 # %% ../../nbs/01_framing/02_card_parts.ipynb #3831f0c5
 class CostMatrix(Part):

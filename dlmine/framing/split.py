@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from ..core.errors import CardError, DataError, listed
-from .card import Card, GivenSplit, GroupSplit, RandomSplit, TimeSplit
+from .card import Card, GivenSplit, GroupSplit, LeaveLastOutSplit, RandomSplit, TimeSplit
 from .target import find_column
 from .values import level_of, to_levels, to_moments, to_numbers
 
@@ -159,6 +159,19 @@ def _as_given(table: pa.Table, card: Card, labels: np.ndarray | None) -> tuple:
     return side, (f"{outside:,} rows belong to no side in {card.split.column!r} and are left out.",) if outside else ()
 
 # %% ../../nbs/01_framing/20_split.ipynb #4a392bf7
+def _leave_last_out(table: pa.Table, card: Card) -> tuple:
+    "(side of each row, notes): rows of a query stand in the order of their interactions"
+    codes, levels = to_levels(find_column(table, card.task.query, "task.query"))
+    order = np.argsort(codes, kind="stable")
+    starts = np.flatnonzero(np.diff(codes[order], prepend=-2))
+    sizes = np.diff(starts, append=len(codes))
+    ends, side = starts + sizes - 1, np.zeros(len(codes), np.int64)
+    side[order[ends[sizes >= 2]]] = 2
+    side[order[ends[sizes >= 3] - 1]] = 1
+    side[codes < 0] = -1
+    few = int((sizes < 3).sum())
+    return side, (f"{few:,} of {len(levels):,} values of {card.task.query!r} have fewer than three interactions: with two the last one tests and the first trains, a single one trains.",) if few else ()
+
 def split_rows(table: pa.Table,  # rows with an outcome
                card: Card,  # split, time
                labels: np.ndarray | None = None,  # int64 (n,) codes of classes, to draw each alike; None for amounts
@@ -168,6 +181,7 @@ def split_rows(table: pa.Table,  # rows with an outcome
     if isinstance(split, TimeSplit): side, notes = _by_time(table, card)
     elif isinstance(split, GroupSplit): side = _by_group(table, card)
     elif isinstance(split, GivenSplit): side, notes = _as_given(table, card, labels)
+    elif isinstance(split, LeaveLastOutSplit): side, notes = _leave_last_out(table, card)
     else: side = _by_lot(table.num_rows, labels, split.valid, split.test, split.seed)
     rows = _rows(side)
     for name, positions in rows.sides().items():

@@ -6,6 +6,7 @@
 __all__ = ['OTHER', 'Target', 'find_column', 'read_target', 'group_rare']
 
 # %% ../../nbs/01_framing/15_target.ipynb #309a0bb7
+import json
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -112,12 +113,21 @@ def _anomalies(table: pa.Table, card: Card) -> Target:
     if (codes < 0).any(): notes += (f"{int((codes < 0).sum()):,} rows without an outcome in {card.target!r} count as usual.",)
     return Target(card.target, "binary", ((codes >= 0) & (codes != usual)).astype(np.int64), (levels[usual], levels[1 - usual] if len(levels) == 2 else f"not {levels[usual]}"), rows, notes=notes)
 
+def _items(table: pa.Table, card: Card) -> Target:
+    "The item that was taken next, as codes of the catalogue: every item that stands in a history or was taken"
+    known = (table.schema.metadata or {}).get(b"dlmine.items")
+    if known is None: raise CardError("A ranking is read from interactions, one a row. Set modality: history in the card.")
+    items, (codes, levels) = tuple(json.loads(known)), to_levels(find_column(table, card.target, "target"))
+    place, rows = {item: code for code, item in enumerate(items)}, np.flatnonzero(codes >= 0)
+    return Target(card.target, "multiclass", np.array([place[level] for level in levels], np.int64)[codes[rows]], items, rows)
+
 def read_target(table: pa.Table,  # all rows of the source
                 card: Card,  # target and task
                 ) -> Target:
     "The target by the card's task. A constant target is a `DataError`, a column that is not there a `CardError`."
     if card.task.kind == "anomaly": return _anomalies(table, card)
-    if card.task.kind not in ("classification", "regression", "forecast"): raise DataError(f"task: {card.task.kind} has no trainer here yet; classification, regression, forecast and anomaly have. Set task: to one of them.")
+    if card.task.kind == "ranking": return _items(table, card)
+    if card.task.kind not in ("classification", "regression", "forecast"): raise DataError(f"task: {card.task.kind} has no trainer here yet; classification, regression, ranking, forecast and anomaly have. Set task: to one of them.")
     if card.task.kind == "forecast" and card.modality.kind != "sequence": raise CardError("A forecast looks back over steps. Set modality: {kind: sequence, step: …} in the card, with the column that orders them.")
     target = _classes(table, card) if card.task.kind == "classification" else _amounts(table, card)
     dropped = table.num_rows - len(target.rows)

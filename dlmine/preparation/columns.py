@@ -89,6 +89,7 @@ def check_names(table: pa.Table,  # the data
     named = [(key, name) for key in ("protected", "segments", "exclude", "columns") for name in getattr(card, key)]
     named += [(key, getattr(card, key)) for key in ("target", "time", "entity", "cluster") if getattr(card, key) is not None]
     if isinstance(card.split, (GivenSplit, GroupSplit)): named.append(("split.column", card.split.column))
+    if card.task.kind == "ranking": named.append(("task.query", card.task.query))
     wrong = [(key, name) for key, name in named if name not in table.column_names]
     if not wrong: return
     said = [f"Column {name!r} ({key}: in the card) is not in the data. {nearest(name, table.column_names)}".strip() for key, name in wrong]
