@@ -36,6 +36,7 @@ MODALITIES = {
                          rivals=("linear", "boosting"), assemble="dlmine.preparation.sequence_rows:assemble"),
     "text": Modality("dlmine.preparation.text_pipeline:TextPreprocessor", ("text_encoder", "text_transformer"), rivals=("linear",)),
     "image": Modality("dlmine.preparation.image_pipeline:ImagePreprocessor", ("resnet", "image_encoder"), rivals=("boosting",), assemble="dlmine.preparation.image_pipeline:assemble_images"),
+    "history": Modality("dlmine.preparation.history_pipeline:HistoryPreprocessor", ("history_attention", "history_autoencoder"), rivals=("ease",), assemble="dlmine.preparation.history_rows:assemble"),
     "graph": Modality("dlmine.preparation.graph_pipeline:GraphPreprocessor", ("hetero_gnn", "graph_sage", "graph_attention"), rivals=("linear", "boosting"), assemble="dlmine.preparation.relations:assemble"),
 }
 ENTRY_POINTS = "dlmine.modalities"  # the group by which another package adds its own: the name of a `Modality`
@@ -73,7 +74,7 @@ def payload(table: pa.Table, card: Card) -> tuple:
     if column is not None:
         if column not in table.column_names: raise CardError(f"modality: {card.modality.kind} names the column {column!r}, which the data does not have. It has {', '.join(table.column_names)}. Correct modality.column in the card.")
         return (column,)
-    if card.modality.kind != "sequence": return ()
+    if card.modality.kind not in ("sequence", "history"): return ()
     lists = tuple(field.name for field in table.schema if is_list(field.type) and field.name not in (card.target, *card.exclude))
     if not lists: raise DataError("The sequences have no channels: no column of numbers varies within an entity. Name them under modality.channels in the card.")
     return lists
