@@ -77,7 +77,7 @@ def prepare(metrics,    # a kind ('binary', …), names, Metrics, or {name: func
             ) -> Prepared:
     "Look at target and scores once."
     target, scores = check_arrays(target, scores)
-    if isinstance(metrics, str) and metrics in ('binary', 'multiclass', 'regression'): metrics = metrics_for(metrics, cost_matrix=options.get('cost_matrix'))
+    if isinstance(metrics, str) and metrics in ('binary', 'multiclass', 'regression', 'ranking'): metrics = metrics_for(metrics, cost_matrix=options.get('cost_matrix'))
     if isinstance(metrics, (str, Metric)): metrics = [metrics]
     named = metrics if isinstance(metrics, dict) else {getattr(m, 'name', m): m for m in metrics}
     sums, curves, others, names = {}, {}, {}, []

@@ -20,6 +20,7 @@ __all__ = ['RIVALS', 'find_rival', 'fit_rivals', 'choose_rival', 'fit_alone']
 RIVALS = {
     "boosting": "dlmine.training.boosting:fit_boosting",
     "linear": "dlmine.training.linear:fit_linear",
+    "ease": "dlmine.training.ease:fit_ease",
     "isolation_forest": "dlmine.training.isolation:fit_isolation_forest",
 }  # short name → where its function is; it is loaded when it is used
 

@@ -25,7 +25,7 @@ class Trained:
     "A trained model and the account of its training."
     family: str  # net | boosting | linear …
     kind: str  # binary | multiclass | regression
-    classes: tuple  # labels in the order of the columns of the scores; empty for a regression
+    classes: tuple = field(repr=False)  # labels in the order of the columns of the scores; empty for a regression
     score: Callable[[Features], np.ndarray] = field(repr=False)  # features → scores
     history: tuple[dict, ...] = field(repr=False)  # one row per epoch or per candidate
     reason: str  # why training ended, in words
