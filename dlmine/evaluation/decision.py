@@ -48,6 +48,7 @@ class Decision:
         "The decision in words."
         map_said = {"identity": "The scores are taken as they are: no map helped", "temperature": f"The log-odds are divided by {self.calibration.get('temperature', 1):.2f}",
                     "isotonic": "The scores are mapped by an isotonic staircase"}[self.calibration["kind"]]
+        if self.basis.startswith("it keeps"): map_said = "A score is the share of training rows that are less odd"
         cut = "" if self.threshold is None else f" Act from {self.threshold:.3f} on: {self.basis}."
         return f"{map_said}.{cut}" if self.kind != "regression" else "The values are used as they are."
 

@@ -87,7 +87,8 @@ def weigh_record(verification) -> tuple[list, list]:
 
 
 def is_too_good(quality) -> bool:
-    "Whether AUC or R² is nearly perfect."
+    "Whether AUC or R² is nearly perfect, and the outcome was there to be learned: what was never shown cannot have leaked."
+    if not getattr(quality, "taught", True): return False
     top = quality.intervals.get("roc_auc" if quality.kind == "binary" else "r2")
     return top is not None and top.value >= 0.99
 

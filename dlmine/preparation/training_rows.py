@@ -76,6 +76,9 @@ def training_rows(data: CardData,  # rows, outcomes and card
     pseudo = _label(data, preprocessor, features, target, fit, valid, seed) if data.unlabelled is not None else None
     if pseudo: features, target = pseudo.features, pseudo.target; notes.append(pseudo.reason)
     method, weights, focusing = card.prepare.balance, None, 0.0
+    if card.task.kind == "anomaly":
+        if method and method != "none": raise DataError("prepare.balance is about classes to learn, and task: anomaly learns without them. Take it out of the card.")
+        notes.append("The models learn from the rows alone; the outcomes are counted here and used only to judge.")
     if method and method != "none" and data.kind == "regression": raise DataError("prepare.balance is about classes, and the target holds amounts. Take it out of the card.")
     if method == "loss_weights": weights = tuple(balanced_weights(target, max(2, len(data.classes))).tolist()); notes.append("Rare classes weigh more in the loss, as prepare.balance says; the calibration puts the probabilities right.")
     elif method == "focal": focusing = FOCUSING; notes.append(f"The net learns with the focal loss (focusing {FOCUSING:g}), as prepare.balance says; trees have no such loss and learn as usual.")
