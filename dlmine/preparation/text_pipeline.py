@@ -18,6 +18,7 @@ from ..core.errors import DataError, listed, nearest
 from ..core.files import sha256_bytes, sha256_json
 from .bag_of_words import Bag, fit_bag
 from .columns import FeaturePlan
+from .mails import is_mail, readable
 from .packaged_weights import DEFAULT, find_weights, is_installed
 
 # %% ../../nbs/02_preparation/27_text_pipeline.ipynb #25bbd07e
@@ -128,17 +129,24 @@ class TextPreprocessor:
         column = find_text_column(table, plan, column)
         train = table[column] if rows is None else table[column].take(pa.array(rows))
         texts = read_texts(train)
+        mails = float(np.mean([is_mail(text) for text in _spread(texts, 500) or [""]])) > 0.3
+        if mails: texts = list(map(readable, texts))
         source = None if weights == "own" or weights is None and not is_installed(DEFAULT) else find_weights(weights, base)
         tokenizer = source.tokenizer if source else train_tokenizer(_spread(texts, 20_000))
-        settings = {"column": column, "weights": source.name if source else "own", **_fit_length(_spread(texts, 2_000), tokenizer, max_length, source)}
+        settings = {"column": column, "weights": source.name if source else "own", "mails": mails, **_fit_length(_spread(texts, 2_000), tokenizer, max_length, source)}
         left_out = [{"name": c.name, "kind": c.kind, "reason": c.reason if not c.is_feature else "beside the text: text models read one column"} for c in plan.columns if c.name != column]
         return cls(settings, load_tokenizer(tokenizer, settings["max_length"]).to_str(), fit_bag(texts), left_out)
+
+    def read(self, table: pa.Table) -> list[str]:
+        "The texts as the models read them: raw e-mails by subject and text"
+        if self.column not in table.column_names: raise DataError(f"The data lacks {self.column!r}, the text that the model reads. {nearest(self.column, table.column_names)} It has: {listed(table.column_names)}.".replace("  ", " "))
+        texts = read_texts(table[self.column])
+        return list(map(readable, texts)) if self.settings.get("mails") else texts
 
     def transform(self, table: pa.Table,  # raw rows; further columns are passed over
                   ) -> dict:  # tokens int64 (n, T), words int64 and weights float32 (n, L)
         "Both views. A column that is not there is a `DataError`; a missing text is an empty one."
-        if self.column not in table.column_names: raise DataError(f"The data lacks {self.column!r}, the text that the model reads. {nearest(self.column, table.column_names)} It has: {listed(table.column_names)}.".replace("  ", " "))
-        texts = read_texts(table[self.column])
+        texts = self.read(table)
         words, weights = self.bag.weights(texts)
         return {"tokens": pad_tokens(tokenize(texts, self.tokenizer, self.max_length)), "words": words, "weights": weights.astype(np.float32)}
 
@@ -218,5 +226,6 @@ def _say(self: TextPreprocessor) -> dict:
     "What became of the text, in words"
     s = self.settings
     how = f"tokenizer {'of its own' if s['weights'] == 'own' else 'of ' + s['weights']}, {self.tokenizer.get_vocab_size():,} pieces; {s['cut']:.0%} of the training texts reach the limit of {self.max_length} tokens"
+    if s.get("mails"): how = f"raw e-mails: subject and text are read, without the other headers, marks of HTML and attachments; {how}"
     if s["unknown"] > 0.05: how += f"; {s['unknown']:.0%} of the pieces are unknown to it: try weights: own"
     return {"column": self.column, "kind": "text", "becomes": "tokens; words and weights", "how": f"{how}; bag of {len(self.bag):,} words and pairs"}
