@@ -105,7 +105,7 @@ class NotWorse:
 
     def _metric(self) -> str:
         "Full name of the metric of the comparison."
-        return self.card.promotion.metric or self.card.kpi.metric or {"binary": "roc_auc", "multiclass": "accuracy", "regression": "rmse"}[self.data.kind]
+        return self.card.promotion.metric or self.card.kpi.metric or {"binary": "roc_auc", "multiclass": "accuracy", "regression": "rmse", "ranking": "item_ndcg_at_k"}[getattr(self.data, "judged", self.data.kind)]
 
     def _incomparable(self, champion) -> str:
         "Why the two cannot be compared, empty where they can."
@@ -190,5 +190,5 @@ def conclude(
     reasons = [quality.sentence(), gates.sentence(), f"Deep against traditional, on test: {comparison.sentence()}"]
     if lift is not None: reasons.append(f"The row's own columns against the row with its neighbours, on test: {lift.sentence()}")
     reasons += [result.reason for result in promotion.results if result.name == "non-inferior"] + [slices.sentence(), parity.sentence()]
-    shown = [quality.main] + [name for name in ("money", "expected_calibration_error", "precision_at_k", "average_precision", "mae", "r2", "log_loss") if name in quality.intervals and name != quality.main]
+    shown = [quality.main] + [name for name in ("money", "expected_calibration_error", "precision_at_k", "hit_rate_at_k", "reciprocal_rank", "average_precision", "mae", "r2", "log_loss") if name in quality.intervals and name != quality.main]
     return Outcome("failed" if failed else "passed", headline, tuple(reasons), tuple(_figure(quality, name) for name in shown[:4]))

@@ -46,7 +46,7 @@ class Decision:
 
     def sentence(self) -> str:
         "The decision in words."
-        map_said = {"identity": "The scores are taken as they are: no map helped", "temperature": f"The log-odds are divided by {self.calibration.get('temperature', 1):.2f}",
+        map_said = {"identity": f"The scores are taken as they are: {self.basis if self.threshold is None and self.basis else 'no map helped'}", "temperature": f"The log-odds are divided by {self.calibration.get('temperature', 1):.2f}",
                     "isotonic": "The scores are mapped by an isotonic staircase"}[self.calibration["kind"]]
         if self.basis.startswith("it keeps"): map_said = "A score is the share of training rows that are less odd"
         cut = "" if self.threshold is None else f" Act from {self.threshold:.3f} on: {self.basis}."
@@ -75,6 +75,8 @@ def fit_decision(
         return _alarms(target, scores, outcomes, card)
     if target.kind == "regression":
         return Decision("regression", (), None, {"kind": "identity"}, "", len(outcomes))
+    if card is not None and card.task.kind == "ranking":
+        return Decision("multiclass", tuple(target.classes), None, {"kind": "identity"}, "a ranking asks only for their order", len(outcomes))
     calibration = fit_calibration(outcomes, scores, cluster=cluster, seed=seed)
     losses = calibration.pop("log_loss", {})
     if target.kind == "multiclass":
@@ -115,8 +117,10 @@ def _best_f1(outcomes, scores) -> float:
 def card_options(
     data,  # preparation.loading.CardData
     positions: np.ndarray,  # rows of data.table that are judged
-) -> dict:  # for measures.intervals: k and cost_matrix where the task is yes or no, else nothing
+) -> dict:  # for measures.intervals: k and cost_matrix where the task is yes or no, k of a ranking, else nothing
     "What the metrics need from the card for these rows."
+    if getattr(data, "judged", data.kind) == "ranking":
+        return {"k": data.card.task.k}
     if data.kind != "binary":
         return {}
     k = capacity_of(data.card, positions, data.cluster, data.table.num_rows, data.rows_read)

@@ -21,7 +21,7 @@ from ..measures.intervals import bootstrap, paired_difference
 from ..measures.metrics import ALIASES, METRICS, evaluate
 
 # %% ../../nbs/05_evaluation/10_quality.ipynb #fbed8fd8
-MAIN = {"binary": "roc_auc", "multiclass": "accuracy", "regression": "rmse"}  # the metric that decides where the card names none
+MAIN = {"binary": "roc_auc", "multiclass": "accuracy", "regression": "rmse", "ranking": "item_ndcg_at_k"}  # the metric that decides where the card names none
 PROBABILITIES = ("log_loss", "brier", "expected_calibration_error")  # say something only of scores that are probabilities
 
 # %% ../../nbs/05_evaluation/10_quality.ipynb #807f4b6c
@@ -86,14 +86,15 @@ def _number(value) -> str:
 def _label(quality, name: str) -> str:
     "A metric's name for people, with its k or its currency."
     label = METRICS[name].label
-    length = f"{quality.length:.0%} of rows" if isinstance(quality.length, float) else f"{quality.length:,} rows"
+    what = "items" if quality.kind == "ranking" else "rows"
+    length = f"{quality.length:.0%} of {what}" if isinstance(quality.length, float) else f"{quality.length:,} {what}"
     if name == "money":
         return f"{label}{', ' + quality.currency if quality.currency else ''}"
     return f"{label} (top {length})" if name.endswith("_at_k") else label
 
 # %% ../../nbs/05_evaluation/10_quality.ipynb #97bacca3
 def evaluate_model(
-    kind: str,  # binary, multiclass or regression
+    kind: str,  # binary, multiclass, regression or ranking
     target,  # 0/1, class numbers, or values
     scores,  # as Release.predict gives them: (n,) or (n, classes)
     *,
@@ -121,11 +122,13 @@ def evaluate_model(
     length = (k or list_length(card, clusters)) if kind == "binary" else 0.1
     if isinstance(length, int) and length > len(target):
         length = 0.1
-    options = dict(k=length, cost_matrix=costs) if kind == "binary" else {}
+    if kind == "ranking":
+        length = card.task.k if card is not None and getattr(card.task, "k", None) else 10
+    options = dict(k=length, cost_matrix=costs) if kind == "binary" else dict(k=length) if kind == "ranking" else {}
     intervals = bootstrap(kind, target, scores, cluster=cluster, resamples=resamples, seed=seed, level=level, **options, **({"threshold": threshold} if costs is not None else {}))
-    taught = card is None or card.task.kind != "anomaly"
+    taught = card is None or getattr(card.task, "kind", "") != "anomaly"
     if not taught: intervals = {name: one for name, one in intervals.items() if name not in PROBABILITIES or name in {gate.metric for gate in card.gates}}       # a share of rows is no probability
-    known = np.asarray(naive, float) if naive is not None else baseline_scores(kind, target if train_target is None else train_target, len(target), scores.shape[1] if scores.ndim == 2 else 0)
+    known = np.asarray(naive, float) if naive is not None else baseline_scores("multiclass" if kind == "ranking" else kind, target if train_target is None else train_target, len(target), scores.shape[1] if scores.ndim == 2 else 0)
     wished = ALIASES.get(card.kpi.metric, card.kpi.metric) if card is not None and card.kpi.metric else None
     main = wished if wished in intervals else MAIN[kind]
     return Quality(name, kind, len(target), clusters, dict(intervals), _baseline_values(kind, target, known, options), main, length, currency, sketch_scores(kind, target, scores, classes), int(min(target.sum(), len(target) - target.sum())) if kind == "binary" else None, taught)
@@ -274,7 +277,7 @@ class ModelVerdict:
 
 
 def compare_models(
-    kind: str,  # binary, multiclass or regression
+    kind: str,  # binary, multiclass, regression or ranking
     target,  # as for evaluate_model
     scores: dict,  # two entries, name → scores; where there is no difference the first is taken, unless `prefer` says otherwise
     *,

@@ -7,10 +7,11 @@ __all__ = ['sketch_scores', 'plot_sketch']
 
 # %% ../../nbs/05_evaluation/08_sketch.ipynb #b8b259e2
 from ..core.plots import INK, PALETTE, Drawing, draw, new_figure, series, style
+from ..measures.items import hit_rate_at_k
 
 # %% ../../nbs/05_evaluation/08_sketch.ipynb #ad02e0e7
 def sketch_scores(
-    kind: str,  # binary, multiclass or regression
+    kind: str,  # binary, multiclass, ranking or regression
     target,  # 0/1, class numbers, or values
     scores,  # (n,) or (n, classes)
     classes=None,  # names of the classes
@@ -22,6 +23,9 @@ def sketch_scores(
         found = np.r_[0, np.cumsum(target[np.argsort(-scores, kind="stable")])]
         places = np.linspace(0, len(target), 101).round().astype(int)
         return {"kind": kind, "acted": (places / len(target)).tolist(), "found": (found[places] / max(found[-1], 1)).tolist()}
+    if kind == "ranking":
+        lengths = [length for length in (1, 2, 3, 5, 10, 20, 30, 50, 100, 200, 500, 1000) if length < scores.shape[1]] or [1]
+        return {"kind": kind, "items": scores.shape[1], "shown": lengths, "found": [hit_rate_at_k(target, scores, k=length) for length in lengths]}
     if kind == "multiclass":
         count = scores.shape[1]
         matrix = np.bincount(target.astype(int) * count + scores.argmax(1), minlength=count * count).reshape(count, count)
@@ -60,6 +64,16 @@ def _plot_confusion(sketch: dict, name: str):
     return figure
 
 
+def _plot_shown(sketch: dict, name: str):
+    figure, axes = new_figure(4.8, 3.2)
+    axes.plot(sketch["shown"], sketch["found"], label=name, **series(0, marker=True))
+    axes.plot(sketch["shown"], [length / sketch["items"] for length in sketch["shown"]], color=INK, linewidth=0.9, linestyle=(0, (4, 2)), label="at random")
+    axes.set(title="How often the item is among those shown", xlabel=f"items shown, of {sketch['items']:,}", ylabel="hit rate", xscale="log", ylim=(0, 1.02))
+    axes.set_xticks(shown := [length for length in (1, 10, 100, 1000) if length <= max(sketch["shown"])], [f"{length:,}" for length in shown])
+    axes.legend(loc="upper left")
+    return figure
+
+
 def _plot_predicted(sketch: dict, name: str):
     figure, axes = new_figure(4.8, 3.2)
     x = sketch["predicted"]
@@ -76,7 +90,7 @@ def plot_sketch(
     name: str = "model",  # whose scores
     alt: str = "",  # what it says, in a sentence
 ) -> Drawing:
-    "Binary: share found against share acted on; many classes: confusion matrix; regression: actual by predicted."
+    "Binary: share found against share acted on; many classes: confusion matrix; ranking: hit rate by length of the list; regression: actual by predicted."
     with style():
-        figure = {"binary": _plot_found, "multiclass": _plot_confusion, "regression": _plot_predicted}[sketch["kind"]](sketch, name)
+        figure = {"binary": _plot_found, "multiclass": _plot_confusion, "ranking": _plot_shown, "regression": _plot_predicted}[sketch["kind"]](sketch, name)
     return draw(figure, f"{name}: {alt}" if alt else name)

@@ -13,6 +13,7 @@ from ..core.evidence import Evidence
 from ..core.plots import Drawing, plot_intervals
 from ..core.view import table_html
 from ..measures.distances import correct
+from ..measures.items import places_of
 
 # %% ../../nbs/05_evaluation/20_slices.ipynb #aecad0a9
 def _auc_influence(target, scores):
@@ -44,6 +45,14 @@ def _rmse_influence(target, scores):
     return value, own / (2 * max(value, 1e-12))
 
 
+def _hits(target, scores, k: int = 10):
+    "Chance that each row's item is among the first k."
+    import numpy as np
+
+    above, same = places_of(target, scores)
+    return np.clip(k - above, 0, same) / same
+
+
 def _log_losses(target, scores):
     "Log loss of each row, for (n,) or (n, classes) probabilities."
     import numpy as np
@@ -57,11 +66,12 @@ MEASURES = {  # metric → (better, kinds of task, function of target and scores
     "log_loss": ("lower", ("binary", "multiclass"), lambda target, scores: _mean_influence(_log_losses(target, scores))),
     "brier": ("lower", ("binary",), lambda target, scores: _mean_influence((target - scores) ** 2)),
     "accuracy": ("higher", ("multiclass",), lambda target, scores: _mean_influence((scores.argmax(1) == target) * 1.0)),
+    "hit_rate_at_k": ("higher", ("ranking",), lambda target, scores: _mean_influence(_hits(target, scores))),
     "mae": ("lower", ("regression",), lambda target, scores: _mean_influence(abs(target - scores))),
     "rmse": ("lower", ("regression",), _rmse_influence),
 }
-DEFAULTS = {"binary": "roc_auc", "multiclass": "accuracy", "regression": "mae"}
-LABELS = {"roc_auc": "AUC", "log_loss": "log loss", "brier": "Brier score", "accuracy": "accuracy", "mae": "mean absolute error", "rmse": "root mean squared error"}
+DEFAULTS = {"binary": "roc_auc", "multiclass": "accuracy", "regression": "mae", "ranking": "hit_rate_at_k"}
+LABELS = {"roc_auc": "AUC", "log_loss": "log loss", "brier": "Brier score", "accuracy": "accuracy", "hit_rate_at_k": "hit rate at 10", "mae": "mean absolute error", "rmse": "root mean squared error"}
 
 # %% ../../nbs/05_evaluation/20_slices.ipynb #9aac9d52
 def _number_text(value: float) -> str:
@@ -279,7 +289,7 @@ def find_slices(
     target,  # 0/1, class numbers, or values
     scores,  # as Release.predict gives them
     *,
-    kind: str = "binary",  # binary, multiclass or regression
+    kind: str = "binary",  # binary, multiclass, regression or ranking
     protected=(),  # columns whose groups must not be treated worse
     segments=(),  # further columns
     metric: str | None = None,  # one of MEASURES; default by kind; a metric without a linear form falls back to the default
@@ -314,7 +324,7 @@ def find_slices(
             if not _is_judgeable(inside, target_sorted, code, kind, minimum):
                 left_out += 1
                 continue
-            plain = kind != "multiclass"
+            plain = kind not in ("multiclass", "ranking")
             judged = _judge(inside, target_sorted, scores_sorted, code, len(names), measure, level)
             found.append(Slice(column, condition, column in protected, int(rows.sum()), float(target[rows].mean()) if plain else float("nan"), float(scores[rows].mean()) if plain else float("nan"), **judged))
     material = material if material is not None else (0.02 if metric in ("roc_auc", "accuracy", "brier") else 0.1 * overall)

@@ -24,7 +24,7 @@ from ..measures.ranking import check_arrays, check_binary
 from ..measures.sums import check_costs
 
 # %% ../../nbs/01_framing/81_baselines.ipynb #d6225b65
-BY_KIND = {"multiclass": ("accuracy", "macro_f1"), "regression": ("rmse", "mae", "r2")}
+BY_KIND = {"ranking": ("hit_rate_at_k", "item_ndcg_at_k", "reciprocal_rank"), "multiclass": ("accuracy", "macro_f1"), "regression": ("rmse", "mae", "r2")}
 
 
 @dataclass(frozen=True, repr=False)
@@ -45,7 +45,7 @@ class Judge:
     @property
     def deciding(self) -> str:
         "The figure that decides: money, else precision, accuracy or the error."
-        return {"multiclass": "accuracy", "regression": "rmse"}.get(self.kind) or ("money" if self.costs is not None else "precision_at_k")
+        return {"ranking": "hit_rate_at_k", "multiclass": "accuracy", "regression": "rmse"}.get(self.kind) or ("money" if self.costs is not None else "precision_at_k")
 
     @property
     def sign(self) -> int:
@@ -61,7 +61,7 @@ class Judge:
         if self.kind == "binary": return self._by_list(scores) if self.lists is not None else self._one_list(scores)
         check_arrays(self.target, scores)
         names = ["spearman"] if role == "rule" else list(BY_KIND[self.kind])
-        return replicates(names, self.target, np.asarray(scores, float), cluster=self.cluster, resamples=self.rows, seed=self.seed)
+        return replicates(names, self.target, np.asarray(scores, float), cluster=self.cluster, resamples=self.rows, seed=self.seed, **({"k": self.k} if self.kind == "ranking" else {}))
 
     def _one_list(self, scores):
         target, scores = check_binary(self.target, scores)
@@ -167,6 +167,7 @@ def plain(interval: Interval) -> dict:
 
 def heading(judge: Judge) -> str:
     "How rows are judged, in words."
+    if judge.kind == "ranking": return f"showing {judge.k:,} items to each of {len(judge.target):,}"
     if judge.kind != "binary": return f"on {len(judge.target):,} rows"
     if judge.lists is None: return f"acting on {min(judge.k, len(judge.target)):,} of {len(judge.target):,} rows"
     return f"acting on {judge.k:,} rows of each {judge.unit} ({len(np.unique(judge.lists)):,} of them)"
@@ -175,7 +176,7 @@ def heading(judge: Judge) -> str:
 def label_of(judge: Judge, name: str) -> str:
     "A measure's name for people."
     if name == "money": return f"Money, {judge.currency} {'a ' + judge.unit if judge.lists is not None else 'in all'}".replace("  ", " ")
-    short = {"precision_at_k": "Precision", "recall_at_k": "Recall", "ndcg_at_k": "NDCG", "average_precision": "MAP" if judge.lists is not None else "Average precision", "lift_at_k": "Lift"}
+    short = {"precision_at_k": "Precision", "recall_at_k": "Recall", "ndcg_at_k": "NDCG", "average_precision": "MAP" if judge.lists is not None else "Average precision", "lift_at_k": "Lift", "hit_rate_at_k": f"Hit rate at {judge.k}", "item_ndcg_at_k": f"NDCG at {judge.k}"}
     return short.get(name) or METRICS[name].label
 
 
@@ -287,7 +288,7 @@ def make_judge(
     if each: k = max(1, round(card.kpi.capacity * share))
     else: k = min(getattr(card.task, "k", None) or (max(1, round(card.kpi.capacity * share)) if card.kpi.capacity else max(1, len(positions) // 10)), max(1, len(positions)))
     costs = card.kpi.cost_matrix if data.kind == "binary" else None
-    return Judge(data.kind, np.asarray(data.target.values)[positions], cluster if each else None, cluster, k, costs, card.kpi.currency if costs is not None else "", card.cluster or "", resamples, seed)
+    return Judge(getattr(data, "judged", data.kind), np.asarray(data.target.values)[positions], cluster if each else None, cluster, k, costs, card.kpi.currency if costs is not None else "", card.cluster or "", resamples, seed)
 
 
 def measure_baselines(

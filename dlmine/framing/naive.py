@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['SEASONS', 'ONE_DRAW', 'baseline_scores', 'rule_scores', 'outcomes_before', 'find_season', 'naive_predictions',
-           'naive_forecasts', 'series_predictions', 'forecast_predictions', 'known_forecast']
+           'naive_forecasts', 'series_predictions', 'forecast_predictions', 'histories_of', 'popular_predictions',
+           'known_forecast']
 
 # %% ../../nbs/01_framing/80_naive.ipynb #89f78cba
 import json
@@ -113,6 +114,7 @@ def naive_predictions(
     seed: int = 0,  # of the random order
 ) -> list[tuple[str, str, np.ndarray, str]]:  # (name, rule or naive, scores, note)
     "The rule in use where the card names one, then what needs no model."
+    if card.task.kind == "ranking": return popular_predictions(data, card, positions, seed)
     learned, classes = data.outcomes("train"), len(data.classes)
     rows, random, found = len(positions), np.random.default_rng(seed), []
     if card.kpi.rule and data.kind != "multiclass":
@@ -180,8 +182,36 @@ def forecast_predictions(data, card, positions: np.ndarray) -> list[tuple[str, s
     return found
 
 
+def histories_of(data,  # preparation.loading.CardData of a ranking
+                 ) -> tuple[np.ndarray, np.ndarray]:  # codes of all items in all histories; row of each
+    "What each row's query has already"
+    name = next(field.name for field in data.table.schema if pa.types.is_list(field.type) or pa.types.is_large_list(field.type))
+    lists = data.table[name].combine_chunks()
+    codes, levels = to_levels(lists.flatten())
+    place = {item: code for code, item in enumerate(data.classes)}
+    rows = np.repeat(np.arange(data.table.num_rows), lists.value_lengths().fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64))
+    found = np.array([*(place.get(level, -1) for level in levels), -1], np.int64)[codes]
+    return found[found >= 0], rows[found >= 0]
+
+
+def popular_predictions(data, card, positions: np.ndarray, seed: int = 0) -> list[tuple[str, str, np.ndarray, str]]:
+    "For a ranking: the items that most queries took in training and a random order, both without what the query has already."
+    items, rows = histories_of(data)
+    train, whose = np.zeros(data.table.num_rows, bool), to_levels(data.table[card.task.query])[0]
+    train[data.split.train] = True
+    pairs = np.unique(np.concatenate([whose[rows[train[rows]]], whose[data.split.train]]) * len(data.classes) + np.concatenate([items[train[rows]], data.target.values[data.split.train]]))
+    counts, place = np.bincount(pairs % len(data.classes), minlength=len(data.classes)).astype(float), np.full(data.table.num_rows, -1)
+    place[positions] = np.arange(len(positions))
+    seen = np.zeros((len(positions), len(data.classes)), bool)
+    inside = place[rows] >= 0
+    seen[place[rows[inside]], items[inside]] = True
+    return [("most popular", "naive", np.where(seen, -1, counts), f"the items that most of {card.task.query!r} took, without those that one has"),
+            ("random order", "naive", np.where(seen, -1, np.random.default_rng(seed).random(seen.shape)), ONE_DRAW)]
+
+
 def known_forecast(data, card, positions: np.ndarray) -> np.ndarray | None:  # (n,)
-    "For a forecast the naive prediction that errs least on the validation rows, at other rows; None for other tasks."
+    "For a forecast the naive prediction that errs least on the validation rows, at other rows; for a ranking the most popular items; None for other tasks."
+    if card.task.kind == "ranking": return popular_predictions(data, card, positions)[0][2]
     if f"past {card.target}" not in data.table.column_names: return None
     actual = data.outcomes("valid")
     found = {name: scores for name, _, scores, _ in forecast_predictions(data, card, data.split.valid)}

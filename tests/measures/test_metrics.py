@@ -175,7 +175,7 @@ def test_one_class_is_undefined_not_bad():
     (lambda: ours.accuracy([0, 3], [[.5, .5], [.1, .9]]), 'number the 2 classes'),
     (lambda: ours.rmse([1, np.nan], [1, 2]), 'without gaps'),
     (lambda: ours.money([0, 1], [.1, .2], cost_matrix={}), 'names no amount'),
-    (lambda: ours.evaluate('ranking', [0, 1], [.1, .2]), "no kind 'ranking'"),
+    (lambda: ours.evaluate('clustering', [0, 1], [.1, .2]), "no kind 'clustering'"),
     (lambda: ours.find_metric('rock_auc'), "Did you mean 'roc_auc'"),
 ])
 def test_wrong_input_is_named(call, words):
