@@ -161,6 +161,7 @@ class Text(Part):
     column: ColumnName = Field(description="the column of text")
     weights: str | None = Field(None, description="folder or installed package with the weights of a pretrained encoder; default: the installed one")
     max_length: int | None = Field(None, ge=4, description="tokens of a text that are read; default: by the lengths in training")
+    mode: Literal["frozen", "fine_tuned", "scratch"] | None = Field(None, description="what becomes of pretrained weights: kept as they are, trained on, or not used; default: frozen")
 
 class Image(Part):
     "One column of image files"
@@ -168,6 +169,7 @@ class Image(Part):
     column: ColumnName = Field(description="the column of file names, or of encoded images")
     weights: str | None = Field(None, description="folder or installed package with the weights of a pretrained network; default: the installed one")
     size: int | None = Field(None, ge=8, description="pixels of a side; default: by the images in training")
+    mode: Literal["frozen", "fine_tuned", "scratch"] | None = Field(None, description="what becomes of pretrained weights: kept as they are, trained on, or not used; default: frozen")
 
 class Relation(Part):
     "Rows of two tables that belong together"

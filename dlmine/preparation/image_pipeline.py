@@ -128,6 +128,7 @@ class ImagePreprocessor:
             *, column: str | None = None,  # the column of pictures; None: the one that holds images
             weights: str | None = None,  # of a pretrained network, handed on to it
             size: int | None = None,  # pixels of a side; None: by the pictures
+            mode: str | None = None,  # frozen | fine_tuned | scratch, handed on to a network that has weights
             base: str | None = None,  # what a relative folder of weights starts from
             ) -> "ImagePreprocessor":
         "Fits size, colour and brightness on the training rows; DataError naming the first cell when no picture can be read"
@@ -137,7 +138,7 @@ class ImagePreprocessor:
         if not len(train): raise DataError("There is no training row. Choose another split in the card.")
         train = train.combine_chunks() if isinstance(train, pa.ChunkedArray) and train.num_chunks == 1 else train
         facts = _measure(_sample(train), len(train), size, column)
-        settings = {"column": column, "weights": weights if weights is None or base is None or not (Path(base) / weights).is_dir() else str(Path(base) / weights), **facts}
+        settings = {"column": column, "weights": weights if weights is None or base is None or not (Path(base) / weights).exists() else str(Path(base) / weights), **({"mode": mode} if mode else {}), **facts}
         left_out = [{"name": c.name, "kind": c.kind, "reason": c.reason if not c.is_feature else "beside the image: networks for images read one column"} for c in (plan.columns if plan else ()) if c.name != column]
         made = cls(settings, left_out)
         numbers = made.transform(table.select([column]).take(pa.array(np.arange(table.num_rows)[:SAMPLE] if rows is None else np.asarray(rows)[:SAMPLE])))["x_num"]
@@ -161,7 +162,7 @@ class ImagePreprocessor:
     def arguments(self) -> dict:
         "Plain facts for networks"
         s = self.settings
-        return {"height": s["height"], "width": s["width"], "channels": s["channels"], "means": s["means"], "scales": s["scales"], "weights": s["weights"], "numeric": len(self.numeric_names), "cardinalities": [], "fills": s["fills"]}
+        return {"height": s["height"], "width": s["width"], "channels": s["channels"], "means": s["means"], "scales": s["scales"], "weights": s["weights"], "numeric": len(self.numeric_names), "cardinalities": [], "fills": s["fills"], **({"mode": s["mode"]} if "mode" in s else {})}
 
     def files(self) -> dict: return {}
 

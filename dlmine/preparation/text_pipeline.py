@@ -123,6 +123,7 @@ class TextPreprocessor:
             *, column: str | None = None,  # the column of text; None: the one with the longest texts
             weights: str | None = None,  # whose tokenizer: a package, a folder, or 'own' to train one; None: the installed package, else own
             max_length: int | None = None,  # tokens of a text; None: fitted
+            mode: str | None = None,  # frozen | fine_tuned | scratch, handed on to a network that has weights
             base: str | None = None,  # what a relative folder of weights starts from
             ) -> "TextPreprocessor":
         "Fits tokenizer, length and bag on the training rows"
@@ -133,7 +134,7 @@ class TextPreprocessor:
         if mails: texts = list(map(readable, texts))
         source = None if weights == "own" or weights is None and not is_installed(DEFAULT) else find_weights(weights, base)
         tokenizer = source.tokenizer if source else train_tokenizer(_spread(texts, 20_000))
-        settings = {"column": column, "weights": source.name if source else "own", "mails": mails, **_fit_length(_spread(texts, 2_000), tokenizer, max_length, source)}
+        settings = {"column": column, "weights": source.name if source else "own", "mails": mails, **({"mode": mode} if mode else {}), **_fit_length(_spread(texts, 2_000), tokenizer, max_length, source)}
         left_out = [{"name": c.name, "kind": c.kind, "reason": c.reason if not c.is_feature else "beside the text: text models read one column"} for c in plan.columns if c.name != column]
         return cls(settings, load_tokenizer(tokenizer, settings["max_length"]).to_str(), fit_bag(texts), left_out)
 
@@ -152,7 +153,7 @@ class TextPreprocessor:
 
     def arguments(self) -> dict:
         "Plain facts for networks: pieces, longest text, where pretrained weights come from, codes of the bag"
-        return {"vocabulary": self.tokenizer.get_vocab_size(), "max_length": self.max_length, "weights": self.settings["weights"], "vocabulary_words": len(self.bag) + 1}
+        return {"vocabulary": self.tokenizer.get_vocab_size(), "max_length": self.max_length, "weights": self.settings["weights"], "vocabulary_words": len(self.bag) + 1, **({"mode": self.settings["mode"]} if "mode" in self.settings else {})}
 
     def files(self) -> dict:
         "The bulky parts: name → bytes"
