@@ -150,7 +150,7 @@ def naive_forecasts(
 
 def series_predictions(data, card, positions: np.ndarray) -> list[tuple[str, str, np.ndarray, str]]:
     "Last value and the value a season ago, where the card has a time, and for classes also an entity."
-    if f"past {card.target}" in data.table.column_names: return forecast_predictions(data, card, positions)
+    if f"past {card.target}" in getattr(data.table, "column_names", ()): return forecast_predictions(data, card, positions)
     if not card.time or (data.kind != "regression" and not card.entity): return []
     times = read_time(data.table, card.time)
     known = known_times(times)
