@@ -207,6 +207,7 @@ class Autoencoder(nn.Module):
         parts = lambda function: torch.cat([function(x_num[start:start + batch], x_cat[start:start + batch]) for start in range(0, len(x_num), batch)])
         errors = parts(self.errors)
         middle = errors.quantile(0.75, dim=0) if len(errors) < 100_000 else errors[:100_000].quantile(0.75, dim=0)
+        middle[self.numeric:] = torch.maximum(middle, errors.mean(dim=0))[self.numeric:]     # most levels are easy and some are a toss-up: what is usual is the mean
         self.usual.copy_(torch.maximum(middle, torch.full_like(middle, 1e-3)))
         self.shares.learn(parts(self.oddness).numpy())
 

@@ -71,7 +71,7 @@ def fit_isolation_forest(
     x_num, x_cat = check_features(features_train)
     if len(x_num) < 20: raise DataError(f"{len(x_num)} rows are too few to say what is usual. Give at least 20.")
     cardinalities = facts.get("cardinalities") or [int(column.max(initial=0)) + 1 for column in x_cat.T]
-    fills = np.asarray(facts["fills"] if len(facts.get("fills") or ()) == x_num.shape[1] else np.zeros(x_num.shape[1]), np.float32)
+    fills = np.asarray(facts["fills"] if "fills" in facts and len(facts["fills"]) == x_num.shape[1] else np.zeros(x_num.shape[1]), np.float32)
     about = dict(fills=fills, holes=np.flatnonzero(np.isnan(x_num).any(axis=0)), rarities=rarities(x_cat, cardinalities))
     matrix = cut_matrix(features_train, about)
     forest = IsolationForest(n_estimators=trees, max_samples=min(sample, len(matrix)), random_state=seed).fit(matrix)

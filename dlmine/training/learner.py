@@ -263,6 +263,7 @@ def fit(
         valid = as_tensors(features_valid, prepare_target(target_valid, kind, size, mean, scale), names)
         alone = hasattr(module, 'losses')                # learns from the rows and never looks at the target
         if hasattr(module, 'observe'): module.observe(*train[:-1])
+        if alone: patience *= 3                          # which rows are the better half keeps changing, and the loss with it
         with precomputed(module, train, valid) as sides:
             padded = ({}, {}) if sides[0] is not train else (ragged(arrays, names), ragged(features_valid, names))
             batches = make_batches(*sides, plan['batch_size'], seed, device, 8192 if set(names) <= {'x_num', 'x_cat'} else 256, padded)
