@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['Route', 'make_route', 'sample_neighbours', 'outcome_matrix', 'count_votes', 'shares_of', 'NodeTable', 'Context',
-           'context_arrays', 'context_facts', 'read_context', 'share_context', 'find_context', 'to_hetero']
+           'context_arrays', 'context_facts', 'read_context', 'share_context', 'find_context', 'save_context',
+           'open_context', 'to_hetero']
 
 # %% ../../nbs/02_preparation/59_graph_context.ipynb #09906f84
 from dataclasses import dataclass, field, replace
@@ -251,6 +252,29 @@ def find_context(
 ) -> Context | None:  # None where no preprocessor of this process holds it
     "The context of that hash"
     return _OPEN.get(name)
+
+def save_context(
+    name: str,  # its hash
+    folder,  # Path where the processes of one training meet
+) -> None:
+    "Writes a context for other processes; DataError when no preprocessor of this process holds it"
+    import json
+    from safetensors.numpy import save_file
+    context = find_context(name)
+    if context is None: raise DataError(f"The context {name[:12]}… of the graph is not open in this process. Make its preprocessor first, and keep it while training begins.")
+    save_file(context_arrays(context), folder / "context.safetensors")
+    (folder / "context.json").write_text(json.dumps(context_facts(context)))
+
+def open_context(
+    name: str,  # its hash
+    folder,  # Path, as `save_context` got it
+) -> Context:  # to be held as long as networks look it up
+    "Reads a context and makes it known to the networks of this process"
+    import json
+    from safetensors.numpy import load_file
+    context = read_context(json.loads((folder / "context.json").read_text()), load_file(folder / "context.safetensors"))
+    share_context(name, context)
+    return context
 
 # %% ../../nbs/02_preparation/59_graph_context.ipynb #fb457a97
 def to_hetero(

@@ -83,6 +83,9 @@ def _write_sides(folder: Path, plan: dict, sides: dict[str, dict[str, np.ndarray
     from safetensors.numpy import save_file
     folder.mkdir(parents=True, exist_ok=True)
     for side, arrays in sides.items(): save_file({name: np.ascontiguousarray(values) for name, values in arrays.items()}, folder/f'{side}.safetensors')
+    if context := plan['architecture']['arguments'].get('context'):     # of a graph: what its network looks up when a training begins
+        from dlmine.preparation.graph_context import save_context
+        save_context(context, folder)
     (folder/'plan.json').write_text(json.dumps(plan))
 
 # %% ../../nbs/04_training/74_distributed.ipynb #d7830e48

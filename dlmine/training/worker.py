@@ -95,6 +95,10 @@ class Worker:
         self.device = torch.device('cuda', int(os.environ.get('LOCAL_RANK', 0))) if self.plan['device'] == 'cuda' else torch.device('cpu')
         torch.manual_seed(self.plan['seed'])
         module = build(self.plan['architecture'])
+        self.context = None
+        if name := self.plan['architecture']['arguments'].get('context'):
+            from dlmine.preparation.graph_context import open_context
+            self.context = open_context(name, folder)
         if hasattr(module, 'pretrained'): module.pretrained()
         names = inputs_of(module)
         self.train, self.valid = (read_side(folder/f'{side}.safetensors', names) for side in ('train', 'valid'))

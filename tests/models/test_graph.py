@@ -131,3 +131,13 @@ def test_an_explanation_finds_the_neighbours_that_matter(small):
     parts = column_effects(trained.predict, row, pipeline, None, trained.module)
     assert set(parts) >= {"noise", "colour"} and len(found[0]._repr_html_()) < 20_000
     assert found[0].evidence().figures["neighbours"] == len(found[0].neighbours)
+
+
+def test_workers_of_another_process_find_the_context(small, tmp_path):
+    from dlmine.training.distributed import fit_distributed
+    pipeline, split, _, _ = small
+    features, target = {name: values[:120] for name, values in split.train.features.items()}, split.train.target[:120]
+    found = fit_distributed(features, target, split.valid.features, split.valid.target, kind="binary", classes=("0", "1"), facts=pipeline.arguments(), architecture="hetero_gnn", processes=1, epochs=1, folder=tmp_path)
+    assert (tmp_path / "context.safetensors").is_file()
+    held = found.trained.module.module.context.numbers_0
+    assert torch.equal(held, torch.from_numpy(pipeline.context.tables[0].numbers)) and np.isfinite(found.trained.predict(split.test.features)).all()
