@@ -60,10 +60,11 @@ class Card(Part):
     @model_validator(mode="before")
     @classmethod
     def _nothing_to_learn(cls, data):
-        "Where nothing is predicted, a split needs no thought; a ranking leaves the last out"
+        "Where nothing is predicted, a split needs no thought; a ranking reads histories and leaves the last out"
         task = as_section(data.get("task")) if isinstance(data, dict) else None
         usual = {"clustering": "random", "anomaly": "random", "ranking": "leave_last_out"}.get(task.get("kind")) if isinstance(task, dict) else None
-        return {**data, "split": {"kind": usual}} if usual and "split" not in data else data
+        if usual and "split" not in data: data = {**data, "split": {"kind": usual}}
+        return {**data, "modality": "history"} if usual == "leave_last_out" and "modality" not in data else data
 
     @model_validator(mode="after")
     def _consistent(self):

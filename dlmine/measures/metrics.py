@@ -257,7 +257,7 @@ METRICS = {metric.name: metric for metric in (
     Metric('mean_pinball', mean_pinball, 'lower', NUMBERS, 'Pinball loss', ('quantile',), 'sums', pinball_sums),
     Metric('spearman', spearman, 'higher', NUMBERS, 'Rank correlation', (), 'weights', spearman_by_weights),
     Metric('hit_rate_at_k', hit_rate_at_k, 'higher', ITEMS, 'Hit rate at k', ('k',), 'sums', hit_rate_sums),
-    Metric('item_ndcg_at_k', item_ndcg_at_k, 'higher', ITEMS, 'NDCG of the item at k', ('k',), 'sums', item_ndcg_sums),
+    Metric('item_ndcg_at_k', item_ndcg_at_k, 'higher', ITEMS, 'NDCG at k', ('k',), 'sums', item_ndcg_sums),
     Metric('reciprocal_rank', reciprocal_rank, 'higher', ITEMS, 'Mean reciprocal rank', (), 'sums', reciprocal_rank_sums),
 )}
 ALIASES = {'auc': 'roc_auc', 'ap': 'average_precision', 'logloss': 'log_loss', 'ece': 'expected_calibration_error', 'brier_score': 'brier', 'ndcg': 'ndcg_at_k', 'hit_rate': 'hit_rate_at_k', 'mrr': 'reciprocal_rank'}

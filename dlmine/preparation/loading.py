@@ -56,6 +56,11 @@ class CardData:
         return self.target.kind
 
     @property
+    def typical(self) -> str:
+        "The side whose rows look like those to come: train; but where the last of each is left out, training rows are cuts of the same histories, and valid stands for them"
+        return "valid" if self.card.split.kind == "leave_last_out" else "train"
+
+    @property
     def judged(self) -> str:
         "By which measures it is judged: those of its kind, or of a ranking, whose classes are the items of a catalogue"
         return "ranking" if self.card.task.kind == "ranking" else self.kind

@@ -50,7 +50,8 @@ class TrainingRows:
     def _rows(self) -> list:
         if self.target.dtype.kind == "f": return [{"training rows": len(self.target), "of the split": self.given}]
         counts = np.bincount(self.target)
-        return [{"class": code, "training rows": int(count), "share": float(count / len(self.target)), "weight": self.class_weights[code] if self.class_weights else 1.0} for code, count in enumerate(counts[:50])]
+        shown = range(len(counts)) if len(counts) <= 50 else np.argsort(-counts, kind="stable")[:10].tolist()     # of many classes the most frequent
+        return [{"class": code, "training rows": int(count), "share": float(count / len(self.target)), "weight": self.class_weights[code] if self.class_weights else 1.0} for code in shown for count in [counts[code]]]
 
     def _repr_html_(self) -> str:
         from html import escape

@@ -55,7 +55,7 @@ def ease_weights(
     return weights
 
 # %% ../../nbs/04_training/33_ease.ipynb #ee6c9c96
-STRENGTHS = (50.0, 100.0, 200.0, 400.0, 800.0, 1600.0)  # tried on the validation rows
+STRENGTHS = (2.0, 10.0, 50.0, 100.0, 200.0, 400.0, 800.0)  # tried on the validation rows
 FACTORS = (1.0, 2.0, 4.0, 6.0, 8.0, 12.0, 16.0)  # from sums of weights to log-odds
 
 def as_module(weights: np.ndarray, kept: np.ndarray, popular: np.ndarray, factor: float):
