@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from dlmine.core.errors import DataError
 from dlmine.training.trained import Trained
-from dlmine.training.trials import Candidate, cost_share, find_knee, make_candidates, plan_rungs, run_trials, scale_sizes
+from dlmine.training.sizes import find_knee, make_candidates, scale_sizes
+from dlmine.training.trials import Candidate, cost_share, plan_rungs, run_trials
 
 TARGET = np.random.default_rng(0).integers(0, 2, 400)
 FEATURES = {"x_num": np.zeros((400, 1), np.float32)}
