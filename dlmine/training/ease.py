@@ -66,7 +66,7 @@ def as_module(weights: np.ndarray, kept: np.ndarray, popular: np.ndarray, factor
     network = ItemItem(**arguments)
     with torch.no_grad():
         network.pairs.copy_(torch.from_numpy(factor * weights))
-        network.bias.copy_(torch.from_numpy(1e-3 * popular / max(1, popular.max())))
+        network.bias.copy_(torch.from_numpy(factor * 1e-3 * popular / max(1, popular.max())))
     return network, arguments
 
 
