@@ -123,7 +123,7 @@ def run_trials(
     metric = ALIASES.get(metric, metric) or ('rmse' if kind == 'regression' else 'log_loss')
     plan = plan_rungs(len(candidates), epochs, reduction) if reduction else [(len(candidates), epochs)]
     measure = lambda scores: float(evaluate(kind, target_valid, scores, **options)[metric])
-    race = Race(candidates, plan, METRICS[metric].better == 'higher', cost or (lambda candidate, each: float(each)), limit if reduction else 1.0, watch)
+    race = Race(candidates, plan, metric, cost or (lambda candidate, each: float(each)), limit if reduction else 1.0, watch)
     race.run(fit, features_valid, measure)
     return replace(conclude(list(race.trials.values()), metric, kind, epochs, target_valid, measure, features_valid, rivals or {}, cluster, resamples, seed, options), paid=race.paid, everything=race.everything)
 
@@ -131,14 +131,14 @@ def run_trials(
 class Race:
     "The state of a search: who is in, what is spent, what Optuna recorded."
 
-    def __init__(self, candidates: Sequence[Candidate], plan: list[tuple[int, int]], is_higher_better: bool, cost: Callable, limit: float, watch: Callable | None):
+    def __init__(self, candidates: Sequence[Candidate], plan: list[tuple[int, int]], metric: str, cost: Callable, limit: float, watch: Callable | None):
         import optuna
-        self.plan, self.cost, self.limit, self.watch, self.paid, self.barred, self.is_stopped = plan, cost, limit, watch, 0.0, set(), False
+        self.plan, self.cost, self.limit, self.watch, self.metric, self.paid, self.barred, self.is_stopped = plan, cost, limit, watch, metric, 0.0, set(), False
         self.keep = {each: after[0] for (_, each), after in zip(plan, plan[1:])}
         self.everything = sum(cost(one, plan[-1][1]) for one in candidates)
         level = optuna.logging.get_verbosity()
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        try: self.study = optuna.create_study(direction='maximize' if is_higher_better else 'minimize', pruner=make_pruner(self.keep, self.barred), sampler=optuna.samplers.RandomSampler(seed=0))
+        try: self.study = optuna.create_study(direction='maximize' if METRICS[metric].better == 'higher' else 'minimize', pruner=make_pruner(self.keep, self.barred), sampler=optuna.samplers.RandomSampler(seed=0))
         finally: optuna.logging.set_verbosity(level)
         self.asked, self.trials = {}, {}
         for candidate in candidates:
@@ -152,7 +152,7 @@ class Race:
 
     def tell(self, **progress):
         "Lets the watcher know, and hears whether to stop."
-        if self.watch is not None and self.watch(tuple(self.trials.values()), {'paid': self.paid, 'everything': self.everything, 'limit': self.limit, 'plan': self.plan, **progress}): self.is_stopped = True
+        if self.watch is not None and self.watch(tuple(self.trials.values()), {'paid': self.paid, 'everything': self.everything, 'limit': self.limit, 'metric': self.metric, 'plan': self.plan, **progress}): self.is_stopped = True
 
     def run(self, fit: Callable, features_valid: dict, measure: Callable):
         "All rungs."
@@ -175,6 +175,7 @@ class Race:
             self.tell()
         self.mark(going, 'finished')
         self.close()
+        self.tell(done=True)
 
     def prune(self, going: list[str], each: int, number: int) -> list[str]:
         "Who goes on: the best of the rung among those that can be paid for."
