@@ -5,7 +5,7 @@
 # %% ../../nbs/04_training/71_alarms.ipynb #d3685f54
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -92,7 +92,7 @@ class AlarmStream:
         threshold: float,  # score from which a row alarms at first, as `alarm_threshold` gives it
         budget: float = 0.01,  # share of rows that may alarm
         memory: int = 2000,  # rows in which the threshold falls by one in log-odds where nothing alarms; more follows more slowly
-        far: float = 2.0,  # log-odds from its beginning beyond which a person is asked
+        far: float = 3.0,  # log-odds from its beginning beyond which it does not go; a person is asked when two thirds are gone
         keep: int = 5000,  # points of the past that are kept for the picture
     ):
         if not 0 < budget < 1: raise DataError(f"The budget of false alarms is {budget}; it is a share of rows, above 0 and below 1.")
@@ -123,7 +123,7 @@ class AlarmStream:
             found[row] = alarm = value > self.theta
             self.past.append((self.rows, value, self.theta, bool(alarm)))
             self.alarms += alarm
-            self.theta = min(16.0, max(-16.0, self.theta + self.step * (alarm - self.budget)))
+            self.theta = min(self.start + self.far, max(self.start - self.far, self.theta + self.step * (alarm - self.budget)))
             self._watch()
         if len(self.past) > 2 * self.keep: self.past = self.past[-self.keep:]
         return found
@@ -131,8 +131,13 @@ class AlarmStream:
     def _watch(self):
         "An event when the threshold has gone far, or has come back"
         away = self.theta - self.start
-        side = "higher" if away > self.far else "lower" if away < -self.far else "near" if abs(away) < self.far / 2 else None
+        side = "higher" if away > self.far * 2 / 3 else "lower" if away < -self.far * 2 / 3 else "near" if abs(away) < self.far / 3 else None
         if side is not None and side != (self.events[-1]["threshold"] if self.events else "near"): self.events.append({"row": self.rows, "threshold": side, "score": self.threshold})
+
+    def accept(self):
+        "The world has changed: what is usual now is the new beginning."
+        self.start = self.theta
+        self._watch()
 
     def to_json(self) -> dict:
         "All that it needs to go on, as plain data"
@@ -168,7 +173,7 @@ class StreamReport:
     began: float  # threshold at the beginning
     threshold: float  # threshold now
     events: tuple  # where the threshold went far from its beginning, or came back
-    past: tuple  # (row, log-odds, threshold in log-odds, whether it alarmed) of the last rows
+    past: tuple = field(repr=False)  # (row, log-odds, threshold in log-odds, whether it alarmed) of the last rows
     judged: dict | None = None  # where outcomes are known: false alarms among usual rows, anomalies found
 
     @property
@@ -200,7 +205,7 @@ class StreamReport:
 
 def plot_stream(
     report: StreamReport,  # of a stream that has seen rows
-    points: int = 1200,  # ordinary rows that are drawn, evenly spread; alarms all
+    points: int = 800,  # ordinary rows that are drawn, evenly spread, and as many alarms at most
 ):
     "The scores of the stream as odds, the threshold over them, and the alarms"
     from dlmine.core.plots import PALETTE, draw, new_figure, style
@@ -212,10 +217,11 @@ def plot_stream(
         quiet = shown[~alarms[shown]]
         axes.plot(past[quiet, 0], past[quiet, 1], ".", markersize=2, color="0.6", label="rows", rasterized=True)
         loud = np.flatnonzero(alarms)
+        loud = loud[np.linspace(0, len(loud) - 1, min(points, len(loud))).astype(int)]
         axes.plot(past[loud, 0], past[loud, 1], "^", markersize=4, color=PALETTE[3], label="alarms", rasterized=True)
         axes.plot(past[shown, 0], past[shown, 2], "-", linewidth=1.5, color=PALETTE[0], label="threshold")
-        places = [p for p in (-7, -4.6, -2.2, 0, 2.2, 4.6, 6.9, 9.2, 11.5) if len(past) and past[:, 1].min() - 1 <= p <= past[:, 1].max() + 1]
-        axes.set_yticks(places, [f"{100 / (1 + np.exp(-p)):.5g} %" for p in places])
+        shares = [share for share in (0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999, 0.9999, 0.99999) if len(past) and past[:, 1].min() - 1 <= log_odds(share) <= past[:, 1].max() + 1]
+        axes.set_yticks(log_odds(shares), [f"{100 * share:.5g} %" for share in shares])
         axes.set(xlabel="row of the stream", ylabel="odder than so many training rows")
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.16), ncols=3)
     return draw(figure, report.sentence())

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -49,7 +49,7 @@ class Detection:
     intervals: dict  # name → metric → Interval: roc_auc, average_precision
     found: dict  # name → budget → share of the anomalies among that share of the rows
     differences: dict  # name → Difference of roc_auc to the first; none for the first
-    curves: dict  # name → (share of rows looked at, share of anomalies found)
+    curves: dict = field(repr=False)  # name → (share of rows looked at, share of anomalies found)
 
     @property
     def figures(self) -> dict:

@@ -128,12 +128,23 @@ def test_threshold_in_bad_company():
 
 def test_a_stream_keeps_its_budget_while_the_world_drifts():
     scores = 1 / (1 + np.exp(-(np.random.default_rng(2).logistic(size=20_000) + np.linspace(0, 4, 20_000))))
-    stream = AlarmStream(0.99, 0.01, memory=1000)
+    stream = AlarmStream(0.99, 0.01, memory=1000, far=4.5)
     stream.update(scores)
     report = stream.report()
     bound = abs(stream.theta - stream.start) / (stream.step * report.rows)
     assert abs(report.share - 0.01) <= bound + 1e-9 and report.share < 0.02 < (scores > 0.99).mean()
     assert report.events[0]["threshold"] == "higher" and report.evidence().verdict == "warning" and len(report.plot().svg) < 400_000
+
+
+def test_a_stream_does_not_learn_that_an_outage_is_usual():
+    generator = np.random.default_rng(6)
+    scores = generator.random(6000); scores[2000:4000] = 0.9999999
+    stream = AlarmStream(0.99, 0.01, memory=500)
+    alarms = stream.update(scores)
+    assert alarms[2000:4000].all() and stream.events[0]["threshold"] == "higher" and 2000 <= stream.events[0]["row"] < 2100
+    assert stream.events[-1]["threshold"] == "near"               # and comes back
+    stream.update(np.full(500, 0.9999999)); stream.accept()
+    assert stream.start == stream.theta and stream.events[-1]["threshold"] == "near"
 
 
 def test_a_stream_resumes_from_json_as_if_nothing_had_been():
