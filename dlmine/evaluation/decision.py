@@ -71,11 +71,12 @@ def fit_decision(
     seed: int = 0,  # of the folds
 ) -> Decision:
     "Fits calibration and cut on validation rows."
-    if card is not None and card.task.kind == "anomaly":
+    task = getattr(getattr(card, "task", None), "kind", "")
+    if task == "anomaly":
         return _alarms(target, scores, outcomes, card)
     if target.kind == "regression":
         return Decision("regression", (), None, {"kind": "identity"}, "", len(outcomes))
-    if card is not None and card.task.kind == "ranking":
+    if task == "ranking":
         return Decision("multiclass", tuple(target.classes), None, {"kind": "identity"}, "a ranking asks only for their order", len(outcomes))
     calibration = fit_calibration(outcomes, scores, cluster=cluster, seed=seed)
     losses = calibration.pop("log_loss", {})
