@@ -40,6 +40,7 @@ ARCHITECTURES = {
     'graph_sage': 'dlmine.models.graph_sage:GraphSAGE',
     'graph_attention': 'dlmine.models.graph_attention:GraphAttention',
     'autoencoder': 'dlmine.models.autoencoder:Autoencoder',
+    'multi_task': 'dlmine.models.multi_task:MultiTaskNet',
 }  # short name → where its class is; it is loaded when it is used
 ENTRY_POINTS = 'dlmine.architectures'  # the group by which another package adds its own
 
