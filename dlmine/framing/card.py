@@ -17,7 +17,7 @@ from ..core.errors import CardError, nearest
 from ..core.files import sha256_json
 from .card_parts import (Anomaly, Classification, Clustering, ColumnKind, ColumnName, CostMatrix, Forecast, Gate, GivenSplit, Graph, GroupSplit, History, Image, Kpi, LeaveLastOutSplit, Modality, Moment, Part, Promotion,
                                        RandomSplit, Ranking, Regression, Sequence, Source, Split, Tabular, Task, Text, TimeSplit, Window, as_section)
-from .card_plans import Labels, Preparation, Serving
+from .card_plans import Labels, Preparation, Serving, Training
 from .card_text import read_card_text, write_card_text
 from ..measures.metrics import ALIASES, METRICS
 
@@ -47,6 +47,7 @@ class Card(Part):
     kpi: Kpi = Field(Kpi(), description="the figure that the business watches")
     labels: Labels = Field(Labels(), description="what is known of the labels")
     prepare: Preparation = Field(Preparation(), description="what was decided about the preparation; the rest is measured")
+    training: Training | None = Field(None, description="how the network is trained; default: as its architecture says")
     gates: tuple[Gate, ...] = Field((), description="conditions for promotion")
     promotion: Promotion = Field(Promotion(), description="when a challenger may replace the champion")
     serving: Serving | None = Field(None, description="how often and how fast predictions are asked for")
