@@ -22,10 +22,10 @@ class GraphExplanation:
     outcome: str  # whose score is explained
     score: float  # of that outcome
     without: float  # the score if the row had no neighbour
-    neighbours: tuple[dict, ...]  # name, relation, known, effect: the score with the neighbour minus the score without it; strongest first
+    neighbours: tuple[dict, ...]  # name, relation, known, effect: what it changes when it comes, in the mean over orders of coming; strongest first. They add up to score − without
     columns: tuple[dict, ...]  # column, effect; strongest first
-    deleted: float  # change of the score when the strongest neighbours are taken away together
-    deleted_others: float  # the mean change when as many others are
+    deleted: float  # what the strongest neighbours are worth together: the mean of what is lost without them and of what is gained by them alone
+    deleted_others: float  # what as many others are worth, in the mean over random sets
     count: int  # neighbours in that check
 
     @property
@@ -59,7 +59,7 @@ class GraphExplanation:
 
     def _repr_html_(self) -> str:
         from dlmine.core.view import table_html
-        check = f"Without its {self.count} strongest neighbours the score changes by {-self.deleted:+.3f}, without {self.count} others by {-self.deleted_others:+.3f} in the mean."
+        check = f"{'The neighbour' if self.count == 1 else f'The {self.count} neighbours'} that moved the score most to where it is: worth {self.deleted:+.3f}; as many others: {self.deleted_others:+.3f} in the mean (what is lost without them and gained by them alone, halved)."
         return table_html(self.rows()[:14], caption=f"{self.subject}: {self.outcome} {self.score:.3f}; without any neighbour {self.without:.3f}") + f"<p>{check}</p>"
 
 # %% ../../nbs/05_evaluation/32_graph_explain.ipynb #826f1324
@@ -80,6 +80,18 @@ def _ask(score: Callable, pipeline, row, sets: list, index: int | None) -> np.nd
     for number, hidden in enumerate(sets):
         for column, (table, place) in enumerate(hidden): tables[number, column], places[number, column] = table, place
     return _outcome(score(pipeline.transform(row.take(pa.array(np.zeros(len(sets), np.int64))), hidden=(tables, places))), index)
+
+def _credits(score: Callable, pipeline, row, nodes: list, index: int | None, whole: float, pairs: int, seed: int) -> tuple:
+    "(what each neighbour changes when it comes, in the mean over `pairs` random orders and their reverses; the score without any)"
+    if not nodes: return np.zeros(0), whole
+    random, count = np.random.default_rng(seed), len(nodes)
+    orders = [order for _ in range(pairs) for order in (lambda one: (one, one[::-1]))(random.permutation(count))]
+    found = _ask(score, pipeline, row, [nodes, *([nodes[place] for place in order[there:]] for order in orders for there in range(1, count))], index)
+    credits = np.zeros(count)
+    for number, order in enumerate(orders):
+        path = [found[0], *found[1 + number * (count - 1):1 + (number + 1) * (count - 1)], whole]
+        credits[order] += np.diff(path) / len(orders)
+    return credits, float(found[0])
 
 def _outcome(scores: np.ndarray, index: int | None) -> np.ndarray:
     "Scores of one class; of a binary target or an amount as they are"
@@ -142,8 +154,14 @@ def node_name(
         return (short or texts or list(related.keys) or table.column_names)[0]
     def name(table: int, place: int) -> str:
         held = related.tables[pipeline.context.tables[table].name]
-        return str(held[column(held)][int(first[place]) if table == 0 else place].as_py())[:40]
+        said = str(held[column(held)][int(first[place]) if table == 0 else place].as_py()).split("|")[0]     # several names of one thing: its first
+        return said if len(said) <= 30 else said[:29].rstrip() + "…"
     return name
+
+def _spoken(column: str, classes: tuple) -> str:
+    "A vote with the name of its class in place of the number"
+    head, _, last = column.rpartition(" ")
+    return f"{head}: {classes[int(last)]}" if head.startswith("vote of ") and last.isdigit() and int(last) < len(classes) else column
 
 def explain_row(
     score: Callable,  # features → scores, as `Trained.predict` or a release's `forward`
@@ -155,7 +173,7 @@ def explain_row(
     name: Callable | None = None,  # from `node_name`; None: numbers
     subject: str = "this row",  # what the row is called
     module=None,  # `Trained.module`, for gradients
-    draws: int = 20,  # random sets in the deletion check
+    draws: int = 20,  # random sets in the deletion check; half as many orders in which the neighbours come
     seed: int = 0,  # of these sets
 ) -> GraphExplanation:
     "Explains the prediction of one row by its neighbours and columns"
@@ -166,49 +184,58 @@ def explain_row(
     seen = _seen(features, pipeline)
     nodes = list(dict.fromkeys((table, place) for _, _, table, place in seen))
     whole = float(_outcome(scores, index)[0])
-    others = _ask(score, pipeline, row, [[node] for node in nodes] + [nodes], index) if nodes else np.array([whole])
-    effects = whole - others[:-1]
+    effects, without = _credits(score, pipeline, row, nodes, index, whole, max(1, draws // 4), seed)
     order = np.argsort(-np.abs(effects), kind="stable")
     ways = {node: ", ".join(dict.fromkeys(route.name for _, route, table, place in seen if (table, place) == node)) for node in nodes}
     known = pipeline.context.labels
     def told(table, place): return "" if table or not np.isfinite(known[place]) else classes[int(known[place])] if classes and pipeline.context.classes else f"{known[place] * pipeline.settings['scale'] + pipeline.settings['mean']:.3g}"
     neighbours = tuple({"name": name(*nodes[place]) if name else f"{pipeline.context.tables[nodes[place][0]].name} {nodes[place][1]}", "relation": ways[nodes[place]], "known": told(*nodes[place]), "effect": round(float(effects[place]), 5)} for place in order)
-    count = max(1, min(3, len(nodes) // 3)) if nodes else 0
-    random, best = np.random.default_rng(seed), [nodes[place] for place in order[:count]]
-    rest = [nodes[place] for place in order[count:]]
+    count = max(1, len(nodes) // 8) if nodes else 0     # few, because where all say the same, some say it all
+    along = np.argsort(-effects * np.sign(whole - without), kind="stable")     # those that moved the score to where it is come first
+    random, best = np.random.default_rng(seed), [nodes[place] for place in along[:count]]
+    rest = [nodes[place] for place in along[count:]]
     sets = [[rest[place] for place in random.choice(len(rest), min(count, len(rest)), replace=False)] for _ in range(draws)] if rest else []
-    checked = whole - _ask(score, pipeline, row, [best, *sets], index) if nodes else np.zeros(1)
+    lost, alone = (_ask(score, pipeline, row, hidden, index) for hidden in ([best, *sets], [[node for node in nodes if node not in one] for one in (best, *sets)])) if nodes else (np.full(1, whole), np.full(1, without))
+    checked = (whole - lost + alone - without) / 2
     columns = sorted(column_effects(score, features, pipeline, index, module).items(), key=lambda pair: -abs(pair[1]))
-    return GraphExplanation(subject, str(classes[index if index is not None else 1]) if classes else "the score", whole, float(others[-1]), neighbours, tuple({"column": column, "effect": round(effect, 5)} for column, effect in columns if abs(effect) > 1e-6),
+    return GraphExplanation(subject, str(classes[index if index is not None else 1]) if classes else "the score", whole, without, neighbours, tuple({"column": _spoken(column, classes), "effect": round(effect, 5)} for column, effect in columns if abs(effect) > 1e-6),
                             float(checked[0]), float(np.mean(checked[1:])) if sets else 0.0, count)
 
 # %% ../../nbs/05_evaluation/32_graph_explain.ipynb #516af644
+def _place_neighbours(near) -> list[tuple]:
+    "(x, y, neighbour): for the outcome at the right, against it at the left, each side from the top"
+    found = []
+    for side in (1, -1):
+        held = [one for one in near if (one["effect"] >= 0) == (side > 0)]
+        heights = np.linspace(1, -1, len(held)) if len(held) > 1 else np.zeros(len(held))
+        found += [(side * (1.15 - 0.45 * abs(y) ** 2), y, one) for y, one in zip(heights, held)]
+    return found
+
 def plot_explanation(explanation: GraphExplanation,
                      most: int = 10,  # neighbours and columns to draw
                      ):
     "The explanation as a small graph beside bars of the columns"
-    from dlmine.core.plots import PALETTE, draw, style
-    import matplotlib.pyplot as plt
-    near, columns = explanation.neighbours[:most], explanation.columns[:8]
+    from dlmine.core.plots import PALETTE, draw, new_figure, style
+    near, columns = explanation.neighbours[:most], explanation.columns[:min(8, most)]
     largest = max([1e-9, *(abs(one["effect"]) for one in near)])
     with style():
-        figure, (left, right) = plt.subplots(1, 2, figsize=(9.2, 4.2), width_ratios=[2.1, 1])
-        for place, one in enumerate(near):
-            angle = 2 * np.pi * (place + 0.5) / max(1, len(near)) + np.pi / 2
-            x, y = 1.15 * np.cos(angle), 0.95 * np.sin(angle)
-            colour = PALETTE[0] if one["effect"] >= 0 else PALETTE[1]
-            left.plot([0, x], [0, y], color=colour, linewidth=0.8 + 5 * abs(one["effect"]) / largest, linestyle="-" if one["effect"] >= 0 else (0, (3, 1.5)), zorder=1, solid_capstyle="round")
-            left.scatter([x], [y], s=70, color=colour, zorder=2)
-            side = "left" if x >= 0 else "right"
-            said = f"{one['name']}\n{one['relation']}{': ' + one['known'] if one['known'] else ''} ({one['effect']:+.2f})"
-            left.annotate(said, (x, y), xytext=(9 if x >= 0 else -9, 0), textcoords="offset points", ha=side, va="center", fontsize=7.5)
-        left.scatter([0], [0], s=240, color=PALETTE[2], zorder=3)
-        left.annotate(explanation.subject, (0, 0), xytext=(0, -15), textcoords="offset points", ha="center", va="top", fontsize=9, fontweight="bold", bbox={"boxstyle": "round,pad=.2", "facecolor": figure.get_facecolor(), "edgecolor": "none", "alpha": .75})
-        left.set(xlim=(-2.6, 2.6), ylim=(-1.35, 1.35), title=f"{explanation.outcome}: {explanation.score:.2f}, without neighbours {explanation.without:.2f}")
+        figure, (left, right) = new_figure(9.6, 4.4, columns=2, width_ratios=[2.4, 1])
+        for x, y, one in _place_neighbours(near):
+            colour, weight = PALETTE[0] if one["effect"] >= 0 else PALETTE[1], abs(one["effect"]) / largest
+            left.plot([0, x], [0, y], color=colour, linewidth=0.8 + 6 * weight, linestyle="-" if one["effect"] >= 0 else (0, (3, 1.2)), zorder=1)
+            left.scatter([x], [y], s=40 + 160 * weight, color=colour, zorder=2)
+            told = f"{one['relation']}, {one['known']}" if one["known"] else one["relation"]
+            for text, lift, weight in ((f"{one['name']}  {one['effect']:+.3f}", 1, "bold"), (told, -1, "normal")):
+                left.annotate(text, (x, y), xytext=(11 if x > 0 else -11, 1.5 * lift), textcoords="offset points", ha="left" if x > 0 else "right", va="bottom" if lift > 0 else "top", fontsize=7.5, fontweight=weight)
+        left.scatter([0], [0], s=300, color=PALETTE[2], zorder=3)
+        left.annotate(explanation.subject, (0, -1.3), ha="center", va="bottom", fontsize=10, fontweight="bold")
+        left.plot([0, 0], [-0.13, -1.08], color=PALETTE[2], linewidth=0.8, linestyle=":", zorder=0)
+        left.set(xlim=(-3.1, 3.1), ylim=(-1.35, 1.25), title=f"{explanation.outcome}: {explanation.score:.2f}, without neighbours {explanation.without:.2f}")
         left.axis("off")
-        right.barh([one["column"][:24] for one in columns][::-1], [one["effect"] for one in columns][::-1], color=[PALETTE[0] if one["effect"] >= 0 else PALETTE[1] for one in columns][::-1])
-        right.set(title="Columns, against an average row")
+        right.barh(np.arange(len(columns)), [one["effect"] for one in columns][::-1], color=[PALETTE[0] if one["effect"] >= 0 else PALETTE[1] for one in columns][::-1])
+        right.set_yticks(np.arange(len(columns)), [one["column"] if len(one["column"]) <= 34 else one["column"][:33] + "…" for one in columns][::-1], fontsize=7.5)
+        right.set(title="Columns of the row", xlabel="against an average row")
         right.axvline(0, linewidth=0.8, color="grey")
-        figure.tight_layout()
+        right.locator_params(axis="x", nbins=4)
     strongest = near[0] if near else None
     return draw(figure, f"{explanation.subject}: {explanation.outcome} with a score of {explanation.score:.2f}" + (f"; the strongest neighbour is {strongest['name']} ({strongest['relation']})" if strongest else "; it has no neighbours"))
