@@ -83,13 +83,13 @@ def main(only: list[str]) -> int:
     scripts = {path.stem: path for path in sorted(FOLDER.glob('*.py')) if path.stem != 'run' and not path.stem.startswith('_')}
     unknown = [name for name in only if name not in scripts]
     if unknown: print(f"There is no benchmark {', '.join(unknown)}. Known: {', '.join(scripts)}.", file=sys.stderr); return 2
-    try: held = json.loads(RESULTS.read_text())['rows']
-    except (OSError, ValueError, KeyError): held = []
     done = []
     for name in only or scripts:
         rows = run_one(scripts[name])
         for row in rows: print(line(row), flush=True)
         done += rows
+        try: held = json.loads(RESULTS.read_text())['rows']     # only now: another run may have written meanwhile
+        except (OSError, ValueError, KeyError): held = []
         kept = [row for row in held if row.get('script') in scripts and row.get('script') not in {one['script'] for one in done}]
         text = json.dumps({'machine': machine(), 'rows': sorted(kept + done, key=lambda row: (row['script'], row['name']))}, indent=1) + '\n'
         RESULTS.with_suffix('.tmp').write_text(text)
