@@ -15,7 +15,7 @@ from pydantic import BeforeValidator, Field, PrivateAttr, ValidationError, model
 from ..core.databases import hide_password
 from ..core.errors import CardError, nearest
 from ..core.files import sha256_json
-from .card_parts import (Anomaly, Classification, Clustering, ColumnKind, ColumnName, CostMatrix, Forecast, Gate, GivenSplit, Graph, GroupSplit, History, Image, Kpi, LeaveLastOutSplit, Modality, Moment, Part, Promotion,
+from .card_parts import (Anomaly, Classification, Clustering, ColumnKind, ColumnName, CostMatrix, Forecast, FurtherTarget, Gate, GivenSplit, Graph, GroupSplit, History, Image, Kpi, LeaveLastOutSplit, Modality, Moment, Part, Promotion,
                                        RandomSplit, Ranking, Regression, Sequence, Source, Split, Tabular, Task, Text, TimeSplit, Window, as_section)
 from .card_plans import Labels, Preparation, Serving, Training
 from .card_text import read_card_text, write_card_text
@@ -32,6 +32,7 @@ class Card(Part):
     purpose: str = Field("", description="the question of the business, in a sentence")
     sources: tuple[Source, ...] = Field(min_length=1, description="tables; the first holds the rows")
     target: ColumnName | None = Field(None, description="column to predict")
+    further_targets: tuple[FurtherTarget, ...] = Field((), description="further outcomes of the same rows, learned beside the target; never features")
     task: Annotated[Task, BeforeValidator(as_section)] = Field(description="what kind of prediction")
     modality: Annotated[Modality, BeforeValidator(as_section)] = Field(Tabular(kind="tabular"), description="what a row is")
     time: ColumnName | None = Field(None, description="when the prediction is made")
@@ -131,6 +132,11 @@ def _contradictions(card: Card):
     if ranked and card.task.query in (card.target, card.time, *card.exclude): yield f"{card.task.query!r} is task.query and cannot also be the target, the time or excluded"
     if card.kpi.cost_matrix is None and card.task.kind == "classification" and "money" in (card.kpi.metric, card.promotion.metric, *(gate.metric for gate in card.gates)): yield "money is asked for and nothing says what a decision costs. Set kpi.cost_matrix"
     if card.current and card.time is None: yield "current: needs time:, the column that says when a prediction is made"
+    further = [one.column for one in card.further_targets]
+    if further and (card.task.kind not in ("classification", "regression") or card.target is None): yield f"further_targets: are learned beside the target of a classification or a regression, and this is a {card.task.kind}. Take them out"
+    if further and card.modality.kind not in ("tabular", "text", "image"): yield f"further_targets: are read for tables, texts and images; modality is {card.modality.kind}. Take them out"
+    if doubled := next((name for name in further if further.count(name) > 1 or name == card.target), None): yield f"further_targets: {doubled!r} is named twice" + (", it is the target already" if doubled == card.target else "") + ". Take one out"
+    if used := next((name for name in further if name in (card.time, card.entity, card.cluster, getattr(card.split, "column", None)) or name in card.columns), None): yield f"{used!r} is one of further_targets and cannot also be the time, the entity, the cluster, the column of the split or a column with a kind"
     if card.target is not None and card.target in card.exclude: yield f"{card.target!r} is the target and stands in exclude:. The target is never a feature; take it out of exclude:"
     if card.target is not None and card.target in (card.time, card.entity, getattr(card.split, "column", None)): yield f"{card.target!r} is the target and cannot also be the time, the entity or the column of the split"
     if isinstance(card.split, (RandomSplit, GroupSplit)) and card.split.valid + card.split.test >= 1: yield "split: valid and test together leave no rows to train on. Their sum must be below 1"

@@ -6,8 +6,8 @@
 __all__ = ['MetricName', 'ColumnName', 'Moment', 'Duration', 'Scalar', 'ColumnKind', 'Split', 'Task', 'Modality', 'Part',
            'as_seconds', 'Source', 'TimeSplit', 'RandomSplit', 'GroupSplit', 'GivenSplit', 'LeaveLastOutSplit',
            'Classification', 'Regression', 'Ranking', 'Forecast', 'Anomaly', 'Clustering', 'Tabular', 'Sequence',
-           'Text', 'Image', 'Relation', 'Graph', 'History', 'as_section', 'CostMatrix', 'Kpi', 'Gate', 'Promotion',
-           'Window']
+           'Text', 'Image', 'Relation', 'Graph', 'History', 'as_section', 'FurtherTarget', 'CostMatrix', 'Kpi', 'Gate',
+           'Promotion', 'Window']
 
 # %% ../../nbs/01_framing/02_card_parts.ipynb #9f1374f4
 import datetime
@@ -193,6 +193,11 @@ class History(Part):
 def as_section(value: object) -> object:
     "A name alone is a section with only its kind"
     return {"kind": value} if isinstance(value, str) else value
+
+class FurtherTarget(Part):
+    "Another outcome of the same rows, learned beside the target and never a feature; a row may lack it"
+    column: ColumnName = Field(description="the column that holds it")
+    kind: Literal["classification", "regression"] = Field(description="which class, or how much")
 
 Task = Annotated[Union[Classification, Regression, Ranking, Forecast, Anomaly, Clustering], Field(discriminator="kind")]
 Modality = Annotated[Union[Tabular, Sequence, Text, Image, Graph, History], Field(discriminator="kind")]

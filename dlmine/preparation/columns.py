@@ -87,6 +87,7 @@ def check_names(table: pa.Table,  # the data
                 ) -> None:
     "A `CardError` for every column that the card names and the data lacks"
     named = [(key, name) for key in ("protected", "segments", "exclude", "columns") for name in getattr(card, key)]
+    named += [("further_targets", one.column) for one in card.further_targets]
     named += [(key, getattr(card, key)) for key in ("target", "time", "entity", "cluster") if getattr(card, key) is not None]
     if isinstance(card.split, (GivenSplit, GroupSplit)): named.append(("split.column", card.split.column))
     if card.task.kind == "ranking": named.append(("task.query", card.task.query))
@@ -106,6 +107,7 @@ def _verdict(description, card: Card, table: pa.Table, times, split: Rows) -> tu
     name, kind = description.name, description.kind
     override = card.columns.get(name)
     if name == card.target: return kind, False, "the target"
+    if name in [one.column for one in card.further_targets]: return kind, False, "a further target: learned beside the target"
     if isinstance(card.split, (GivenSplit, GroupSplit)) and name == card.split.column: return kind, False, "says the side of the split"
     if name in card.exclude: return kind, False, "excluded by the card" + (f": {note}" if (note := _excluded_because(card, name)) else "")
     if card.target and _same_as_target(table, name, card.target): return kind, False, "a copy of the target"
