@@ -220,7 +220,7 @@ def advise(
     margin: float = 0.01,  # see `recommend`; for errors a share
     seed: int = 0,
     watch: Callable | None = None,  # hears of every change, answers True to stop; its `callbacks()` go into every training
-    **settings,  # further arguments of learner.fit: precision, device, patience …
+    **settings,  # further arguments of learner.fit: precision, device, patience (0 here: with equal budgets nobody stops early; the best epoch's weights are kept)
 ) -> Advice:
     "Measures, tries, compares, recommends. Valid is read, test is not."
     from dlmine.preparation.modalities import facts_of, find_modality, fit_preprocessor
@@ -234,7 +234,7 @@ def advise(
     sides = features['train'], np.asarray(data.outcomes('train')), features['valid'], np.asarray(data.outcomes('valid'))
     about = dict(kind=data.kind, classes=data.classes, facts=facts_of(preprocessor))
     if rivals is None: rivals = fit_rivals(find_modality(data.card.modality.kind).rivals, *sides, budget=trees, seed=seed, **about)
-    price = price_candidates(chosen, data, preprocessor, features)
+    price, settings = price_candidates(chosen, data, preprocessor, features), {'patience': 0} | settings
     def fit_candidate(candidate: Candidate, each: int) -> Trained:
         more = watch.callbacks() if hasattr(watch, 'callbacks') else []
         return fit(*sides, architecture=candidate.architecture, arguments=candidate.arguments, epochs=each, learning_rate=candidate.learning_rate, seed=seed, callbacks=more, **about, **settings)

@@ -62,7 +62,7 @@ def say_value(value) -> str:
     "A number as people read it."
     if isinstance(value, str): return value
     if isinstance(value, (int, np.integer)): return f'{int(value):,}'
-    return f'{value:.0%}' if abs(value) < 10 and float(value * 100).is_integer() else f'{value:,.3g}' if abs(value) < 1000 else f'{value:,.0f}'
+    return f'{value:.3f}' if abs(value) < 1 else f'{value:,.3g}' if abs(value) < 1000 else f'{value:,.0f}'
 
 # %% ../../nbs/04_training/59_data_facts.ipynb #301e4182
 def common_facts(features: dict, target: np.ndarray, target_valid: np.ndarray, kind: str, classes: Sequence) -> list[Fact]:

@@ -18,8 +18,8 @@ from ..measures.metrics import ALIASES, METRICS, evaluate
 from .trained import Trained
 
 # %% auto #0
-__all__ = ['Candidate', 'Trial', 'plan_rungs', 'cost_share', 'make_pruner', 'run_trials', 'Race', 'train_one', 'count_parameters',
-           'Trials', 'conclude', 'plot_trials']
+__all__ = ['Candidate', 'Trial', 'plan_rungs', 'after_epochs', 'cost_share', 'make_pruner', 'run_trials', 'Race', 'train_one',
+           'count_parameters', 'Trials', 'conclude', 'plot_trials']
 
 # %% ../../nbs/04_training/60_trials.ipynb #621f4f4e
 @dataclass(frozen=True)
@@ -70,9 +70,12 @@ def plan_rungs(
     rungs, left = [], candidates
     for share in (reduction ** 2, reduction):
         if left == 1: break
-        rungs.append((left, max(1, round(epochs / share))))
+        rungs.append((left, max(1, epochs // share)))
         left = max(1, left // reduction)
+        if left == 1 and len(rungs) == 1 and candidates * (epochs // share) + 2 * (epochs // reduction) + epochs <= 0.45 * candidates * epochs: left = 2   # five candidates afford a second look
     return [*rungs, (left, epochs)]
+
+def after_epochs(each: int) -> str: return f'{each} epoch' + ('' if each == 1 else 's')
 
 def cost_share(candidates: int, epochs: int, reduction: int = 3) -> float:
     "Epochs of all rungs as a share of training every candidate to the end."
@@ -184,15 +187,15 @@ class Race:
         dear = [name for name in going if price(name) > left]
         if 0 < len(dear) < len(going):
             self.barred.update(self.asked[name].number for name in dear)
-            self.mark(dear, 'stopped early', f'{each} epochs: training it to the end would take {max(map(price, dear)) / self.everything:.0%} of the exhaustive search, and {max(0.0, left) / self.everything:.0%} is left of the budget')
+            self.mark(dear, 'stopped early', f'after {after_epochs(each)}: training it to the end would take {max(map(price, dear)) / self.everything:.0%} of the exhaustive search, and {max(0.0, left) / self.everything:.0%} is left of the budget')
         there = [name for name in going if self.trials[name].state == 'in the race']
         behind = [name for name in there if self.asked[name].should_prune()]
-        self.mark(behind, 'stopped early', f'{each} epochs: not among the best {self.keep[each]} of {len(there)}')
+        self.mark(behind, 'stopped early', f'after {after_epochs(each)}: not among the best {self.keep[each]} of {len(there)}')
         sign = 1 if self.study.direction.name == 'MAXIMIZE' else -1
         there = sorted((name for name in there if name not in behind), key=lambda name: -sign * self.trials[name].value)
         after = self.plan[number + 1][1]
         while len(there) > 1 and after < full and sum(self.cost(self.trials[name].candidate, after) for name in there) + max(map(price, there)) > left:
-            self.mark(there[-1:], 'stopped early', f'{each} epochs: behind {there[0]}, and the budget does not pay for a second look at both')
+            self.mark(there[-1:], 'stopped early', f'after {after_epochs(each)}: behind {there[0]}, and the budget does not pay for a second look at both')
             there.pop()
         return there
 

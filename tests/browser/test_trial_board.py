@@ -31,6 +31,7 @@ def test_the_board_fills_and_a_candidate_is_looked_at(notebook):
     assert page.locator("button.dlmine-trials-stop").first.is_disabled()
     page.locator(".dlmine-trials-look select").focus()
     page.keyboard.press("Home")
+    assert wait_for_answer(page, "print(board.value['selected'])", "net 0") == "net 0"
     page.keyboard.press("ArrowDown")
     assert wait_for_answer(page, "print(board.value['selected'])", "net 1") == "net 1"
     assert "Reason 1." in wait_for_text(page, ".dlmine-trials-detail", "Reason 1")
