@@ -115,10 +115,11 @@ def train_plain(features, targets, cardinalities, seed, precision='fp32'):
 def train_ours(features, targets, cardinalities, seed, precision='fp32'):
     "This project's fastai Learner with its batches and callbacks, as training.learner.fit puts it together."
     from dlmine.training.batches import as_tensors, make_batches
-    from dlmine.training.learner import Loss, filled_beforehand, make_learner
+    from dlmine.training.learner import make_learner, precomputed
+    from dlmine.training.losses import Loss
     network = make_network(features, cardinalities, seed)
     started = time.process_time()
-    with filled_beforehand(network, *(as_tensors(features[side], targets[side]) for side in ('train', 'valid'))) as sides:
+    with precomputed(network, *(as_tensors(features[side], targets[side]) for side in ('train', 'valid'))) as sides:
         learner = make_learner(make_batches(*sides, BATCH, seed), network, Loss('binary'), learning_rate=RATE, weight_decay=DECAY, precision=precision, patience=0)
         with learner.no_logging(), learner.no_mbar(): learner.fit(EPOCHS, RATE)
     seconds = time.process_time() - started
