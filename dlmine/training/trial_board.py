@@ -107,6 +107,11 @@ class TrialBoard(View):
         "What the button does: the search ends, and the best of those that came furthest is taken."
         if self.state == 'running': self.state = 'stopping'; self._show()
 
+    def step(self, by: int) -> None:
+        "Looks at the candidate before or after; JupyterLab keeps the arrow keys for its cells, so there are buttons."
+        names = [trial.candidate.name for trial in self.trials]
+        if names: self.value = {'selected': names[(names.index(self.selected) + by) % len(names) if self.selected in names else 0 if by > 0 else -1]}
+
     @property
     def chosen(self) -> str:
         "The candidate that was taken; empty while the search runs."
@@ -159,10 +164,13 @@ class TrialBoard(View):
         import ipywidgets as w
         stop = w.Button(description='Stop', icon='stop', disabled=True, tooltip='End the search after this batch; the best so far is taken')
         look = w.Select(options=(), rows=3, description='look at', layout=w.Layout(width='330px'), style={'description_width': '60px'})
-        self._controls = {'status': w.HTML(), 'stop': stop, 'look': look, 'board': w.HTML(), 'detail': w.HTML()}
+        before, after = w.Button(description='Previous', icon='arrow-up', layout=w.Layout(width='110px')), w.Button(description='Next', icon='arrow-down', layout=w.Layout(width='110px'))
+        self._controls = {'status': w.HTML(), 'stop': stop, 'look': look, 'before': before, 'after': after, 'board': w.HTML(), 'detail': w.HTML()}
         for name, part in self._controls.items(): part.add_class(f'dlmine-trials-{name}')
-        for part in (stop, look): hear_while_running(part)
+        for part in (stop, look, before, after): hear_while_running(part)
         stop.on_click(self.stop)
+        before.on_click(lambda _: self.step(-1))
+        after.on_click(lambda _: self.step(1))
         look.observe(lambda change: None if self._following or not change['new'] else setattr(self, 'value', {'selected': change['new']}), 'value')
         self._show()
-        return w.VBox([self._controls['status'], stop, self._controls['board'], w.HBox([look, self._controls['detail']], layout=w.Layout(flex_flow='row wrap', align_items='flex-start'))])
+        return w.VBox([self._controls['status'], stop, self._controls['board'], w.HBox([w.VBox([look, w.HBox([before, after])]), self._controls['detail']], layout=w.Layout(flex_flow='row wrap', align_items='flex-start'))])

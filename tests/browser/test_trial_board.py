@@ -1,4 +1,4 @@
-"The trial board in JupyterLab: it moves while a cell runs, a candidate is looked at by the arrow keys, the button ends the search."
+"The trial board in JupyterLab: it moves while a cell runs, a candidate is looked at by keyboard, the button ends the search."
 import pytest
 from driving import ask, press, scroll_to, wait_for_answer, wait_for_text
 
@@ -32,7 +32,7 @@ def test_the_board_fills_and_a_candidate_is_looked_at(notebook):
     page.locator(".dlmine-trials-look select").focus()
     page.keyboard.press("Home")
     assert wait_for_answer(page, "print(board.value['selected'])", "net 0") == "net 0"
-    page.keyboard.press("ArrowDown")
+    press(page, "button.dlmine-trials-after")
     assert wait_for_answer(page, "print(board.value['selected'])", "net 1") == "net 1"
     assert "Reason 1." in wait_for_text(page, ".dlmine-trials-detail", "Reason 1")
     ask(page, "board.value = {'selected': 'net 5'}")   # from the kernel to the page
