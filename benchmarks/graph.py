@@ -68,7 +68,7 @@ def rival(data, pipeline, family: str, groups: tuple = (), codes: int | None = N
     from dlmine.training.boosting import fit_boosting
     from dlmine.training.linear import fit_linear
     def run(split, seed, budget):
-        if family == 'linear': trained = fit_linear(split.train.features, split.train.target, split.valid.features, split.valid.target, kind=data.kind, classes=data.classes, facts=pipeline.arguments(), view='words', strengths=(1.0,), budget=60)
+        if family == 'linear': trained = fit_linear(split.train.features, split.train.target, split.valid.features, split.valid.target, kind=data.kind, classes=data.classes, facts=pipeline.arguments(), view='words', strengths=(10.0,), budget=600)   # of five strengths the best on the validation rows, with steps enough to converge
         else:
             columns = pipeline.columns_of(*groups)
             sides = [{'x_num': only(side.features, columns)['x_num'], 'x_cat': side.features['x_cat'][:, :codes]} for side in (split.train, split.valid, split.test)]
