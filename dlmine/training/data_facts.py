@@ -5,6 +5,7 @@
 # %% ../../nbs/04_training/59_data_facts.ipynb #4b77cec0
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -121,7 +122,8 @@ def table_facts(features: dict, target: np.ndarray, features_valid: dict, target
 def autocorrelation(steps: np.ndarray, length: np.ndarray, lags: int = 32) -> np.ndarray:
     "(lags,) mean correlation of a channel with itself so many steps before, within sequences; padding and missing values are passed over."
     x = np.where(np.arange(steps.shape[1])[None, :, None] < length[:, None, None], steps, np.nan).astype(np.float64)
-    with np.errstate(all='ignore'):
+    with np.errstate(all='ignore'), warnings.catch_warnings():
+        warnings.simplefilter('ignore')   # means of nothing: a channel without a value
         x = x - np.nanmean(x, axis=(0, 1)) if x.size else x
         power = np.nanmean(x ** 2, axis=(0, 1))
         found = [np.nanmean(np.nanmean(x[:, lag:] * x[:, :-lag], axis=(0, 1)) / np.where(power > 1e-12, power, np.nan)) if lag < x.shape[1] and np.isfinite(x[:, lag:] * x[:, :-lag]).any() else np.nan for lag in range(1, lags + 1)]
@@ -129,7 +131,6 @@ def autocorrelation(steps: np.ndarray, length: np.ndarray, lags: int = 32) -> np
 
 def summarise_steps(steps: np.ndarray, length: np.ndarray, ordered: bool) -> np.ndarray:
     "(n, q) statistics of each channel: of its values, or also of their order."
-    import warnings
     place = np.arange(steps.shape[1])[None, :, None]
     inside = place < length[:, None, None]
     x = np.where(inside, steps, np.nan)
