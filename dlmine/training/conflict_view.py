@@ -169,10 +169,10 @@ class ConflictView(Callback):
         self.show()
 
     def before_fit(self):
-        source = next((one for one in self.learn.cbs if one is not self and hasattr(one, 'trace') and hasattr(one, 'tasks')), None)
+        source = next((one for one in self.learn.cbs if one is not self and 'trace' in vars(one)), None)
         if source is None: raise DataError('No callback of this training keeps a trace of several tasks. Train with fit_tasks, which does.')
         self.source, self.state, self.reason, self.held, self.place, self.begun = source, 'training', '', False, None, time.perf_counter()
-        self.tasks, self.trace, self.spent = tuple(getattr(one, 'name', one) for one in source.tasks), source.trace, 0.0
+        self.tasks, self.trace, self.spent = tuple(one['name'] for one in self.learn.model.tasks), source.trace, 0.0
         self.show()
 
     def after_batch(self):
