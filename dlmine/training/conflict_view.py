@@ -128,7 +128,7 @@ class ConflictView(Callback):
         refresh: float = 0.5,  # seconds between two updates, at least
     ):
         super().__init__()
-        self.title, self.refresh, self.tasks, self.trace, self.state, self.reason = title, refresh, (), [], 'waiting', ''
+        self.title, self.refresh, self.names, self.trace, self.state, self.reason = title, refresh, (), [], 'waiting', ''
         self.parts, self.held, self.place, self.updated, self.spent = None, False, None, 0.0, 0.0
         self.view = View(self.make_widget, self.twin, css_class='dlmine-conflict-view', read=lambda: self.value, write=self.look_at)
 
@@ -141,7 +141,7 @@ class ConflictView(Callback):
     ) -> 'ConflictView':
         "The view of a training that is over."
         view = cls(title)
-        view.tasks, view.trace, view.state = tuple(tasks), list(trace), 'done'
+        view.names, view.trace, view.state = tuple(tasks), list(trace), 'done'
         return view
 
     @property
@@ -149,8 +149,8 @@ class ConflictView(Callback):
         "State, and the step that is shown: its cosines by pair and losses by task."
         if not self.trace: return {'state': self.state, 'step': None, 'cosines': {}, 'losses': {}}
         row = self.row
-        cosines = {f'{self.tasks[one]} · {self.tasks[other]}': round(float(row['cosines'][one][other]), 4) for one, other in pairs_of(self.tasks)}
-        return {'state': self.state, 'step': row['step'], 'cosines': cosines, 'losses': dict(zip(self.tasks, [round(float(one), 4) for one in row['losses']]))}
+        cosines = {f'{self.names[one]} · {self.names[other]}': round(float(row['cosines'][one][other]), 4) for one, other in pairs_of(self.names)}
+        return {'state': self.state, 'step': row['step'], 'cosines': cosines, 'losses': dict(zip(self.names, [round(float(one), 4) for one in row['losses']]))}
 
     @value.setter
     def value(self, new: dict): self.look_at(new)
@@ -172,7 +172,7 @@ class ConflictView(Callback):
         source = next((one for one in self.learn.cbs if one is not self and 'trace' in vars(one)), None)
         if source is None: raise DataError('No callback of this training keeps a trace of several tasks. Train with fit_tasks, which does.')
         self.source, self.state, self.reason, self.held, self.place, self.begun = source, 'training', '', False, None, time.perf_counter()
-        self.tasks, self.trace, self.spent = tuple(one['name'] for one in self.learn.model.tasks), source.trace, 0.0
+        self.names, self.trace, self.spent = tuple(one['name'] for one in self.learn.model.tasks), source.trace, 0.0
         self.show()
 
     def after_batch(self):
@@ -201,17 +201,17 @@ class ConflictView(Callback):
     def status(self) -> str:
         "Where it stands, in a line."
         if not self.trace: return f'<b>{html.escape(self.title)}</b>: {self.state}' + (f' · {html.escape(self.reason)}' if self.reason else '')
-        row, pairs = self.row, [(row_value, one, other) for one, other in pairs_of(self.tasks) if math.isfinite(row_value := float(self.row['cosines'][one][other]))]
+        row, pairs = self.row, [(row_value, one, other) for one, other in pairs_of(self.names) if math.isfinite(row_value := float(self.row['cosines'][one][other]))]
         worst = min(pairs, default=None)
-        what = '' if worst is None else f"; {'most against each other' if worst[0] < 0 else 'all together, least'}: {html.escape(self.tasks[worst[1]])} · {html.escape(self.tasks[worst[2]])} ({said(worst[0])})"
+        what = '' if worst is None else f"; {'most against each other' if worst[0] < 0 else 'all together, least'}: {html.escape(self.names[worst[1]])} · {html.escape(self.names[worst[2]])} ({said(worst[0])})"
         return f"<b>{html.escape(self.title)}</b>: {self.state}, epoch {row['epoch']}, step {row['step']}{what}" + (f'<br>{html.escape(self.reason)}' if self.reason else '')
 
     def picture(self) -> str:
         "Matrix, lanes and losses."
         if not self.trace: return ''
-        trace, most = list(self.trace), max(20, 420 // max(3, len(pairs_of(self.tasks))))
+        trace, most = list(self.trace), max(20, 420 // max(3, len(pairs_of(self.names))))
         place = None if self.place is None else min(self.place, len(trace) - 1)
-        return f'<div style="display:flex;flex-wrap:wrap;gap:4px 22px;align-items:flex-start">{draw_matrix(self.tasks, self.row["cosines"], self.row["step"])}<div>{draw_lanes(self.tasks, trace, most, place)}<br>{draw_losses(self.tasks, trace, most)}</div></div>'
+        return f'<div style="display:flex;flex-wrap:wrap;gap:4px 22px;align-items:flex-start">{draw_matrix(self.names, self.row["cosines"], self.row["step"])}<div>{draw_lanes(self.names, trace, most, place)}<br>{draw_losses(self.names, trace, most)}</div></div>'
 
     def show(self):
         "Brings the widget up to date, if somebody looks at it."
@@ -254,9 +254,9 @@ class ConflictView(Callback):
         if not self.trace: return f'<p>{self.status()}</p>'
         stacked = np.array([row['cosines'] for row in self.trace], float)
         rows = []
-        for one, other in pairs_of(self.tasks):
+        for one, other in pairs_of(self.names):
             known = stacked[:, one, other][np.isfinite(stacked[:, one, other])]
-            rows.append({'pair': f'{self.tasks[one]} · {self.tasks[other]}', 'mean cosine': float(known.mean()) if len(known) else None, 'lowest': float(known.min()) if len(known) else None, 'against each other': f'{np.mean(known < 0):.0%}' if len(known) else '', 'steps': len(known)})
+            rows.append({'pair': f'{self.names[one]} · {self.names[other]}', 'mean cosine': float(known.mean()) if len(known) else None, 'lowest': float(known.min()) if len(known) else None, 'against each other': f'{np.mean(known < 0):.0%}' if len(known) else '', 'steps': len(known)})
         return f'<p>{self.status()}</p>{self.picture()}{table_html(rows)}'
 
     def _ipython_display_(self): self.view._ipython_display_()
