@@ -14,13 +14,15 @@ from ..core.errors import DataError
 from ..measures.compare import Comparison, Part, Split, compare
 from ..models.architectures import find_architecture
 from ..preparation.modalities import find_modality
+from .anomaly import Detection
 from .attention import AttentionVerdict, judge_attention
 from .pretrained import PretrainedReport, compare_pretraining, linear_way, network_way
 from .sizes import SizeReport, sweep_sizes
 from .trained import Trained
 
 # %% auto #0
-__all__ = ['trial_split', 'usual_metric', 'ask_attention', 'ask_pretraining', 'boosting_way', 'ask_neighbours', 'ask_sizes']
+__all__ = ['trial_split', 'usual_metric', 'ask_attention', 'ask_pretraining', 'boosting_way', 'ask_neighbours', 'ask_sizes',
+           'ask_anomalies']
 
 # %% ../../nbs/04_training/78_card_questions.ipynb #54c376d3
 def trial_split(
@@ -168,3 +170,22 @@ def ask_sizes(
     if len(make_candidates((architecture,), len(split.train), facts, (0.5, 1.0)) + vary_depth(architecture, len(split.train), facts)) < 2: return None
     fit = lambda candidate, budget: _train(data, split, facts, candidate.architecture, seed, budget, candidate.arguments, learning_rate=candidate.learning_rate)
     return sweep_sizes(fit, architecture, split.test.features, split.test.target, rows=len(split.train), facts=facts, kind=data.kind, epochs=epochs, metric=usual_metric(data.card, data.kind), sweep=sweep, cluster=split.test.cluster)
+
+# %% ../../nbs/04_training/78_card_questions.ipynb #ee4e855b
+def ask_anomalies(
+    data,  # preparation.loading.CardData
+    facts: dict,  # of the data, by the preprocessor's `arguments`
+    split: Split,  # from `trial_split`
+    *,
+    seeds: Sequence[int] = (0, 1, 2),  # one training each; scores of the seeds are averaged
+    styles: Sequence[str] = ('plain', 'denoising', 'variational'),  # of the autoencoder
+    **settings,  # of `fit_anomaly`, such as epochs
+) -> Detection | None:
+    "Ranking quality of each detector, and its difference to the forest; None for other tasks."
+    if data.card.task.kind != 'anomaly': return None
+    from dlmine.training.anomaly import fit_anomaly, measure_detection
+    from dlmine.training.isolation import fit_isolation_forest
+    mean = lambda models: np.mean([model.predict(split.test.features) for model in models], axis=0)
+    scores = {'isolation forest': mean([fit_isolation_forest(split.train.features, seed=seed) for seed in seeds])}
+    for style in styles: scores[f'{style} autoencoder'] = mean([fit_anomaly(split.train.features, split.valid.features, style=style, facts=facts, seed=seed, **settings) for seed in seeds])
+    return measure_detection(split.test.target, scores, cluster=split.test.cluster, resamples=300)

@@ -181,9 +181,14 @@ def ask_tasks(
     epochs: int = 8,
     **options,  # of `compare_tasks`
 ) -> TaskGain | None:
-    "The comparison for a card; None where it names no further targets."
+    "The comparison for a card, judged on half of its validation rows: the test rows stay closed. None where it names no further targets."
     from dlmine.preparation.modalities import facts_of
     if not data.card.further_targets: return None
     tasks, outcomes = tasks_of(data)
-    sides = [TaskRows(features[side], {name: values[data.positions(side)] for name, values in outcomes.items()}, data.clusters(side)) for side in ('train', 'valid', 'test')]
+    groups = np.arange(len(data.positions('valid'))) if data.cluster is None else np.unique(data.clusters('valid'), return_inverse=True)[1]
+    judged = np.isin(groups, np.random.default_rng(0).permutation(groups.max() + 1)[:max(1, (groups.max() + 1) // 2)]) if groups.max() > 2 else np.arange(len(groups)) % 2 == 0
+    sides = []
+    for side, places in (('train', np.arange(len(data.positions('train')))), ('valid', np.flatnonzero(~judged)), ('valid', np.flatnonzero(judged))):
+        cluster = data.clusters(side)
+        sides.append(TaskRows({name: values[places] for name, values in features[side].items()}, {name: values[data.positions(side)][places] for name, values in outcomes.items()}, None if cluster is None else cluster[places]))
     return compare_tasks(tasks, *sides, ways=ways, seeds=seeds, epochs=epochs, facts=facts_of(preprocessor), **options)
