@@ -88,7 +88,9 @@ class TrainingBudget(Part):
         return self
 
 class Training(Part):
-    "How the network is trained"
+    "Which network is trained, and how"
+    architecture: str = Field("", description="the network, such as gru or ft_transformer; default: the usual one of the modality")
+    arguments: dict[str, bool | int | float | str | list[int]] = Field({}, description="of the network, such as layers or dropout; needs an architecture")
     epochs: int = Field(0, ge=0, description="at most; 0 chooses by the number of rows")
     learning_rate: float | Literal["find"] = Field(0.0, description="peak; 0 leaves it to the architecture, find searches it on the training rows")
     schedule: Literal["warm_cosine", "cosine", "one_cycle", "restarts", "plateau", "auto"] = Field("warm_cosine", description="of the learning rate; auto measures the loss landscape in a short training and chooses by it")
@@ -108,5 +110,6 @@ class Training(Part):
     def _fitting(self):
         if isinstance(self.learning_rate, float) and self.learning_rate < 0: raise ValueError("learning_rate must not be below 0")
         if self.clip == "percentile" and self.clip_at is not None and self.clip_at > 100: raise ValueError("clip_at is a percentile here, above 0 and up to 100, such as 97")
+        if self.arguments and not self.architecture: raise ValueError("arguments are those of a network. Set architecture, too")
         if self.clip == "none" and self.clip_at is not None: raise ValueError("clip_at says where to clip, and clip does not say how. Set clip: percentile or clip: norm")
         return self

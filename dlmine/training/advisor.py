@@ -71,7 +71,7 @@ def suggest_candidates(
     from dlmine.models.architectures import find_architecture
     from dlmine.preparation.modalities import facts_of, find_modality
     about = facts_of(preprocessor)
-    names = tuple(architectures) or find_modality(data.card.modality.kind).architectures
+    names = tuple(architectures) or find_modality(data.card.modality.kind, data.card.task.kind).architectures
     found = make_candidates(names, facts.get('rows'), about, factors or ((1.0, 0.5, 2.0) if len(names) <= 3 else (1.0,)))
     if 'text_encoder' in names and facts.get('pretrained') == 'at hand': found.append(Candidate('text_encoder, last layer', 'text_encoder', {'mode': 'fine_tuned', 'trained_layers': 1}))
     for one in found: find_architecture(one.architecture)
@@ -233,15 +233,15 @@ def advise(
     epochs = epochs or usual_epochs(chosen[0], facts.get('rows'), most_epochs)
     sides = features['train'], np.asarray(data.outcomes('train')), features['valid'], np.asarray(data.outcomes('valid'))
     about = dict(kind=data.kind, classes=data.classes, facts=facts_of(preprocessor))
-    if rivals is None: rivals = fit_rivals(find_modality(data.card.modality.kind).rivals, *sides, budget=trees, seed=seed, **about)
+    if rivals is None: rivals = fit_rivals(find_modality(data.card.modality.kind, data.card.task.kind).rivals, *sides, budget=trees, seed=seed, **about)
     price, settings = price_candidates(chosen, data, preprocessor, features), {'patience': 0} | settings
     def fit_candidate(candidate: Candidate, each: int) -> Trained:
         more = watch.callbacks() if hasattr(watch, 'callbacks') else []
         return fit(*sides, architecture=candidate.architecture, arguments=candidate.arguments, epochs=each, learning_rate=candidate.learning_rate, seed=seed, callbacks=more, **about, **settings)
-    metric = data.card.kpi.metric if data.card.kpi.metric and data.kind in METRICS[data.card.kpi.metric].kinds else None
-    options = {'k': data.capacity('valid')} if data.kind == 'binary' else {}
+    metric = data.card.kpi.metric if data.card.kpi.metric and data.judged in METRICS[data.card.kpi.metric].kinds else {'anomaly': 'roc_auc', 'ranking': 'item_ndcg_at_k'}.get(data.card.task.kind)     # the share of usual rows is no probability
+    options = {'k': data.capacity('valid')} if data.kind == 'binary' else {'k': data.card.task.k} if data.judged == 'ranking' else {}
     if data.kind == 'binary' and data.card.kpi.cost_matrix is not None: options['cost_matrix'] = data.card.kpi.cost_matrix
-    board = run_trials(fit_candidate, chosen, *sides[2:], kind=data.kind, epochs=epochs, metric=metric, reduction=reduction, rivals=rivals, cluster=data.clusters('valid'), seed=seed, cost=price, limit=limit, watch=watch, **options)
+    board = run_trials(fit_candidate, chosen, *sides[2:], kind=data.judged, epochs=epochs, metric=metric, reduction=reduction, rivals=rivals, cluster=data.clusters('valid'), seed=seed, cost=price, limit=limit, watch=watch, **options)
     return Advice(data.card.name, facts, tuple(chosen), board, recommend(board, margin), margin, {one.name: price(one, epochs) for one in chosen}, rivals)
 
 def usual_epochs(candidate: Candidate, rows: int, most: int) -> int:

@@ -16,6 +16,7 @@ import torch
 from ..core.errors import DataError
 from ..core.view import table_html
 from ..measures.compare import Comparison, Part, Split, compare
+from ..measures.metrics import METRICS
 from ..models.architectures import inputs_of
 from .batches import as_tensors
 from .trained import Features, Trained
@@ -203,7 +204,7 @@ class AttentionVerdict:
     def sentence(self) -> str:
         "Whether to take it, and what it costs."
         [one] = [result for result in self.gain.largest if result.variant == 'with attention']
-        numbers = f'{one.difference.value:+.4f} [{one.difference.lower:+.4f}, {one.difference.upper:+.4f}] over {len(self.gain.seeds)} seeds'
+        numbers = f'{METRICS[self.gain.metric].label} {one.difference.value:+.4f} [{one.difference.lower:+.4f}, {one.difference.upper:+.4f}] over {len(self.gain.seeds)} seeds'
         said = f'Attention pays: {numbers}' if self.pays else f'Attention does not pay here: {numbers}'
         said += f', for {self.ratio:.1f} times the seconds.'
         return said + (f' {self.faithfulness.sentence}' if self.faithfulness else '')

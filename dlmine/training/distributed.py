@@ -25,7 +25,7 @@ from .trained import Features, Trained, check_inputs
 
 # %% auto #0
 __all__ = ['ENGINE_NAMES', 'LAUNCHERS', 'write_plan', 'launch_command', 'worker_environment', 'launch', 'Distributed',
-           'read_result', 'fit_distributed', 'Scaling', 'curve_gap', 'measure_scaling']
+           'read_result', 'fit_distributed', 'Scaling', 'curve_gap', 'say_gap', 'torch_kinds', 'measure_scaling']
 
 # %% ../../nbs/04_training/74_distributed.ipynb #2410c73d
 ENGINE_NAMES = {'ddp': 'replicas', 'fsdp': 'shards', 'pipeline': 'stages', 'accelerate': 'replicas by Accelerate'}  # engines of training.engines
@@ -301,7 +301,7 @@ class Scaling:
         return Evidence('training.distributed', 'scaling', 'warning' if far else 'passed', self.figures, notes=self.notes + (f" The loss of {', '.join(far)} is not that of one process." if far else ''))
 
     def _repr_html_(self) -> str:
-        return self.table().to_html(index=False, border=0, float_format='{:.3g}'.format) + f'<p>{html.escape(self.notes)}</p>'
+        return self.table().to_html(index=False, border=0, float_format='{:.3g}'.format, na_rep='–') + f'<p>{html.escape(self.notes)}</p>'
 
 
 def curve_gap(
@@ -312,6 +312,23 @@ def curve_gap(
     return max((abs(one[name] - other[name]) for one, other in zip(history, reference) for name in ('train_loss', 'valid_loss')), default=float('nan'))
 
 # %% ../../nbs/04_training/74_distributed.ipynb #f3c17613
+def say_gap(
+    architecture: dict,  # as `describe` made it
+) -> str:
+    "Why the loss of this network may depend on the number of processes; nothing for one that does not."
+    from dlmine.models.architectures import build
+    module = build(architecture)
+    found = [what for what, kinds in (('normalises by the rows of a batch, of which a process sees its own', torch_kinds('BatchNorm')), ('drops out at random, in each process on its own', torch_kinds('Dropout')))
+             if any(isinstance(one, kinds) and getattr(one, 'p', 1) for one in module.modules())]
+    return f" This network {' and '.join(found)}: its loss is near that of one process, not the same. Networks with LayerNorm and without dropout agree to 1e-5." if found else ''
+
+
+def torch_kinds(name: str) -> tuple:
+    "The layers of torch whose names begin so."
+    from torch import nn
+    return tuple(kind for label, kind in vars(nn).items() if label.startswith(name) and isinstance(kind, type))
+
+
 def measure_scaling(
     features_train: Features,  # arrays by name
     target: np.ndarray,  # (n,)
@@ -329,7 +346,7 @@ def measure_scaling(
     try:
         for count in processes:
             chosen = engines if count != processes[0] else engines[:1]
-            for engine in chosen: write_plan(place/f'{engine}-{count}', features_train, target, features_valid, target_valid, engine=engine, **plan)
+            for engine in chosen: written = write_plan(place/f'{engine}-{count}', features_train, target, features_valid, target_valid, engine=engine, **plan)
             launch([place/f'{engine}-{count}' for engine in chosen], count, restarts=0)
             for engine in chosen:
                 result = json.loads((place/f'{engine}-{count}'/'result.json').read_text())
@@ -339,4 +356,4 @@ def measure_scaling(
                              'loss_gap': None if count == processes[0] else curve_gap(result['history'], reference[2])})
     finally:
         if folder is None: shutil.rmtree(place, ignore_errors=True)
-    return Scaling(tuple(rows), f"{len(target):,} rows, {len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()} processors; speed of the fastest epoch.")
+    return Scaling(tuple(rows), f"{len(target):,} rows, {len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()} processors; speed of the fastest epoch.{say_gap(written['architecture'])}")

@@ -124,6 +124,7 @@ class Recipe:
     ) -> Trained:
         "Trains by the recipe."
         rows = (features, target, features_valid, target_valid)
+        if self.settings.arguments and others.get('architecture') == self.settings.architecture: others = {**others, 'arguments': {**self.settings.arguments, **(others.get('arguments') or {})}}
         arguments = {**others, 'epochs': self.settings.epochs, 'patience': self.settings.patience, 'device': self.device}
         precision, why = choose_precision(self.settings.precision, self.device)
         if self.settings.precision == 'auto': self.say('noted', f'Precision {precision}: {why}')

@@ -156,7 +156,9 @@ class SizeReport:
         return Evidence('training.sizes', self.knee, 'noted', self.figures, notes=self.sentence)
 
     def _repr_html_(self) -> str:
-        return f'<p>{html.escape(self.sentence)}</p>{self.plot().svg}{table_html(self.listing())}'
+        board = self.swept or self.searched
+        is_curve = sum(bool(trial.rungs) and trial.rungs[-1]['epochs'] == board.epochs for trial in board.trials) > 1
+        return f'<p>{html.escape(self.sentence)}</p>{self.plot().svg if is_curve else ""}{table_html(self.listing())}'
 
 # %% ../../nbs/04_training/61_sizes.ipynb #54ecd51d
 def sweep_sizes(

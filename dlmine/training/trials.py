@@ -70,7 +70,11 @@ def plan_rungs(
     rungs, left = [], candidates
     for share in (reduction ** 2, reduction):
         if left == 1: break
-        rungs.append((left, max(1, epochs // share)))
+        each = max(1, epochs // share)
+        if rungs and rungs[-1][1] == each:      # so few epochs that a second look would be the first again
+            left = max(1, left // reduction)
+            continue
+        rungs.append((left, each))
         left = max(1, left // reduction)
         if left == 1 and len(rungs) == 1 and candidates * (epochs // share) + 2 * (epochs // reduction) + epochs <= 0.45 * candidates * epochs: left = 2   # five candidates afford a second look
     return [*rungs, (left, epochs)]

@@ -21,6 +21,8 @@ def test_models_answers_the_questions_that_arise(tmp_path, name, options, wanted
     report = (run / "report.html").read_text()
     assert "dlmine run retrain --card" in report and "does not arise for this card" in report
     assert len(report) < 3_000_000 and "application/vnd.jupyter.widget" not in report
+    from dlmine.framing.card import load_card
+    assert load_card(run / "artifacts" / "card.yml").training.architecture == ("autoencoder" if name == "shuttle" else "embedding_mlp")
 
 
 def test_training_writes_a_section_that_retrain_obeys(tmp_path):
