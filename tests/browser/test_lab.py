@@ -23,18 +23,16 @@ def quick(line):
 
 
 def write_notebook(folder):
-    "The retrain template with quick parameters and a card without gates."
+    "The retrain template with quick parameters and a card without gates, and without patience."
     from dlmine.framing.card import load_card
+    from dlmine.framing.card_plans import Training
 
-    (folder / "adult_quick.yml").write_text(load_card(ROOT / "usecases" / "adult.yml").replace(gates=[]).to_yaml())
+    (folder / "adult_quick.yml").write_text(load_card(ROOT / "usecases" / "adult.yml").replace(gates=[], training=Training(patience=0)).to_yaml())
     notebook = json.loads((ROOT / "templates" / "retrain.ipynb").read_text())
     for cell in notebook["cells"]:
         source = "".join(cell["source"])
         if "parameters" in cell["metadata"].get("tags", []):
             cell["source"] = "\n".join(quick(line) for line in source.splitlines())
-        if "TrainingMonitor(" in source:
-            assert "epochs=epochs" in source
-            cell["source"] = source.replace("epochs=epochs", "epochs=epochs, patience=0")
     (folder / "retrain_quick.ipynb").write_text(json.dumps(notebook))
 
 
