@@ -151,7 +151,7 @@ def test_move_the_threshold_and_see_the_numbers_move(page):
     scroll_to(page, "ThresholdExplorer(")
     numbers = ".dlmine-threshold-numbers"
     page.wait_for_selector(numbers, timeout=20_000)
-    start = float(re.search(r"Cut (\d\.\d+)", page.locator(numbers).inner_text())[1])
+    start = float(re.search(r"Cut (\d\.\d+)", wait_for_text(page, numbers, r"Cut \d\.\d+"))[1])
     handle, share = (page.locator(f".dlmine-threshold-{name} .noUi-handle").first for name in ("cut", "prevalence"))
     picture = page.locator(".dlmine-threshold-picture svg").get_attribute("aria-label")
     handle.focus()
