@@ -181,10 +181,12 @@ class Shards(Replicas):
         from torch.distributed.device_mesh import init_device_mesh
         from torch.distributed.fsdp import fully_shard
         mesh = init_device_mesh(self.device.type, (self.world,))
+        empty = {parameter for parameter in self.module.parameters() if not parameter.numel()}   # an embedding of no columns has nothing to share, and nothing to learn
+        for parameter in empty: parameter.requires_grad_(False)
         _, layers = layer_list(self.module)
         for layer in layers or []:
-            if any(True for _ in layer.parameters()): fully_shard(layer, mesh=mesh)
-        fully_shard(self.module, mesh=mesh)
+            if any(parameter.numel() for parameter in layer.parameters()): fully_shard(layer, mesh=mesh, ignored_params=empty)
+        fully_shard(self.module, mesh=mesh, ignored_params=empty)
         self.model = self.module
         self.optimiser = make_optimiser(self.module, self.plan['learning_rate'], self.plan['weight_decay']).opt
 
@@ -252,7 +254,7 @@ class Stages(Replicas):
 
     def whole(self, value: Tensor | None, name: str) -> Tensor:
         "A tensor of the stage that owns it, sent to all."
-        held = value.detach().to(self.device).contiguous() if self.owner[name] == self.rank else torch.empty_like(self.module.state_dict()[name], device=self.device)
+        held = value.detach().to(self.device, copy=True).contiguous() if self.owner[name] == self.rank else torch.empty_like(self.module.state_dict()[name], device=self.device)
         dist.broadcast(held, self.owner[name])
         return held.cpu()
 
