@@ -142,7 +142,7 @@ def begun(workspace):
 
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
 def test_interrupts_are_clean(tmp_path, number):
-    process = command(tmp_path, 'run', FIXTURES/'endings.ipynb', '-p', 'ending=slow')
+    process = command(tmp_path, 'run', FIXTURES/'endings.ipynb', '-p', 'ending=slow', preexec_fn=lambda: signal.signal(number, signal.SIG_DFL))   # a shell's background job ignores SIGINT, and hands that down
     workspace = load_settings(tmp_path).workspace
     wait_for(lambda: begun(workspace))
     kernels = psutil.Process(process.pid).children(recursive=True)
