@@ -22,6 +22,7 @@ from ..core.view import table_html
 from .card import Card, parse_card
 from .card_text import write_card_text
 from .kinds import describe_kinds
+from .shapes import Shape, find_choices, find_sequences
 from .signals import find_signals
 from .split import known_times, read_time, split_rows
 from .target import Target, read_target
@@ -254,6 +255,39 @@ def _segments(table: pa.Table, descriptions: tuple, skip: set) -> list:
         if counts.min() >= max(10, 0.01 * table.num_rows): found.append(d.name)
     return found[:3]
 
+# %% ../../nbs/01_framing/40_proposal.ipynb #f3b8096d
+def _propose_examples(table: pa.Table, target: str, base: dict) -> Proposal | None:
+    "The card of a table whose rows are steps of sequences or choices of persons; None for a table of cases"
+    descriptions = describe_kinds(table)
+    shape = find_sequences(table, descriptions, target) if table[target].null_count == 0 else None
+    shape = shape or find_choices(table, descriptions, target, guess_time(table, descriptions))
+    if shape is None: return None
+    sections, said = _sequence_sections(table, target, base, descriptions, shape) if shape.kind == "sequence" else _history_sections(shape)
+    data = {**{key: base[key] for key in ("version", "name")}, "owner": "", "purpose": "", **{key: value for key, value in base.items() if key not in ("version", "name")}, **sections}
+    text = write_card_text(data, {(): "A proposed use-case card. Read it line by line: every choice is yours.", ("owner",): "Who answers for this use case?", ("purpose",): "Which decision will the prediction change? One sentence.",
+                                  ("modality",): shape.why + " Where each row is a case of its own, set kind: tabular.", **said})
+    return Proposal(parse_card(text), text, (Finding(shape.kind, shape.entity, shape.why),))
+
+def _sequence_sections(table: pa.Table, target: str, base: dict, descriptions: tuple, shape: Shape) -> tuple:
+    "(sections of the card, comments) for steps of sequences, judged on one row for each"
+    examples = table.take(pa.array(shape.first))
+    outcome = read_target(examples, parse_card(write_card_text({**base, "split": {"kind": "random"}})))
+    given = guess_sides(examples, descriptions, target)
+    split, why = ({**given, "valid_share": 0.2}, f"The data says itself to which side a row belongs, in {given['column']!r}.") if given else ({"kind": "random", "valid": 0.2, "test": 0.25, "seed": 0}, f"Whole sequences by lot. If several belong together (a person, a machine), split by group.")
+    tests = split_rows(examples, parse_card(write_card_text({**base, "split": split})), outcome.values if outcome.classes else None)[0].test
+    gate, reason = propose_gate(outcome, tests, 0.0)
+    task = {**base["task"], **({"positive": outcome.classes[1]} if outcome.kind == "binary" else {})}
+    metric = {"binary": "roc_auc", "multiclass": "accuracy", "regression": "rmse"}[outcome.kind]
+    return ({"task": task, "modality": {"kind": "sequence", "step": shape.order}, "entity": shape.entity, "split": split, "kpi": {"metric": metric}, "gates": [gate] if gate else []},
+            {("entity",): "Its rows are one example; it is not a feature.", ("split",): why, ("gates",): reason, ("target",): f"To predict, once for each of {len(shape.first):,} sequences."})
+
+def _history_sections(shape: Shape) -> tuple:
+    "(sections of the card, comments) for choices of persons"
+    late = "The last choice of each is for the test, the one before for validation."
+    if shape.order is None: late += " No column says when: the order of the rows counts. Name one under time: if there is one."
+    return ({"task": {"kind": "ranking", "query": shape.entity, "k": 10}, "modality": {"kind": "history"}, **({"time": shape.order} if shape.order else {}), "split": {"kind": "leave_last_out"}, "kpi": {"metric": "item_ndcg_at_k"}, "gates": []},
+            {("task",): "Which item comes next? The k best are shown.", ("split",): late, ("gates",): "Ask for a hit rate that is worth something, such as {metric: hit_rate_at_k, comparison: '>=', threshold: 0.1}."})
+
 # %% ../../nbs/01_framing/40_proposal.ipynb #0d4f2820
 def propose_card(location: str,  # a data set, file or SQL address
                  target: str,  # the column to predict
@@ -266,6 +300,7 @@ def propose_card(location: str,  # a data set, file or SQL address
     task = guess_task(table[target].combine_chunks())
     base = {"version": 1, "name": card_name(location, target), "sources": [{"name": "main", "location": _place(location, Path(out) if out else None)}], "target": target, "task": {"kind": task}}
     outcome = read_target(table, parse_card(write_card_text({**base, "split": {"kind": "random"}})))
+    if shaped := _propose_examples(table, target, base): return shaped
     known = table if outcome.dropped == 0 else table.take(pa.array(outcome.rows))
     descriptions = describe_kinds(known)
     split, more, comments = choose_split(known, outcome, descriptions, base)

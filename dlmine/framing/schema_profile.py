@@ -133,7 +133,7 @@ class ColumnProfile:
 _QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 def _distinct(connection, view: str, column: str, exact: bool) -> int:
-    if exact: return connection.execute(f"SELECT count(*) FROM (SELECT DISTINCT {column} AS v FROM {view}) WHERE v IS NOT NULL AND NOT coalesce(try_cast(v AS VARCHAR) = 'nan', false)").fetchone()[0]
+    if exact: return connection.execute(f"SELECT count(*) FROM (SELECT DISTINCT {column} AS v FROM {view}) WHERE v IS NOT NULL AND NOT coalesce(try_cast(v AS VARCHAR) IN ('nan', '-nan'), false)").fetchone()[0]
     return connection.execute(f"SELECT approx_count_distinct({column}) FROM {view}").fetchone()[0]
 
 def _numbers(connection, view: str, name: str, kind: str, exact: bool) -> dict:

@@ -59,7 +59,7 @@ def test_the_safe_rate_is_just_safe(seed, slack):
     rate = safe_rate(service, deadline)
     assert analyse_queue(service, .99 * rate).in_time(deadline) and not analyse_queue(service, min(1.03 * rate, .9999 / service.mean())).in_time(deadline) or rate * service.mean() > .98
     assert safe_rate(service, deadline, 3) == pytest.approx(3 * rate) and processes_for(service, 2.5 * rate, deadline) == 3
-    assert np.quantile(simulate_queue(service, rate, 100_000), .99) < 1.25 * deadline
+    assert np.quantile(simulate_queue(service, rate, 100_000), .99) < (1.25 if rate * service.mean() < .85 else 2) * deadline   # near its limit a queue's length hangs together for thousands of requests
 
 
 def test_queues_without_end_and_bad_times():
