@@ -110,6 +110,7 @@ def price_candidates(
     def price(candidate: Candidate, epochs: int) -> float:
         once, step = works[candidate.name]
         return (rows + others) * once + epochs * (rows + others / 3) * step
+    price.again = lambda candidate, epochs: epochs * (rows + others / 3) * works[candidate.name][1]     # `advise` remembers what is computed once
     return price
 
 # %% ../../nbs/04_training/69_advisor.ipynb #c47a20ac
@@ -234,10 +235,10 @@ def advise(
     sides = features['train'], np.asarray(data.outcomes('train')), features['valid'], np.asarray(data.outcomes('valid'))
     about = dict(kind=data.kind, classes=data.classes, facts=facts_of(preprocessor))
     if rivals is None: rivals = fit_rivals(find_modality(data.card.modality.kind, data.card.task.kind).rivals, *sides, budget=trees, seed=seed, **about)
-    price, settings = price_candidates(chosen, data, preprocessor, features), {'patience': 0} | settings
+    price, settings, memory = price_candidates(chosen, data, preprocessor, features), {'patience': 0} | settings, {}
     def fit_candidate(candidate: Candidate, each: int) -> Trained:
         more = watch.callbacks() if hasattr(watch, 'callbacks') else []
-        return fit(*sides, architecture=candidate.architecture, arguments=candidate.arguments, epochs=each, learning_rate=candidate.learning_rate, seed=seed, callbacks=more, **about, **settings)
+        return fit(*sides, architecture=candidate.architecture, arguments=candidate.arguments, epochs=each, learning_rate=candidate.learning_rate, seed=seed, callbacks=more, memory=memory, **about, **settings)
     metric = data.card.kpi.metric if data.card.kpi.metric and data.judged in METRICS[data.card.kpi.metric].kinds else {'anomaly': 'roc_auc', 'ranking': 'item_ndcg_at_k'}.get(data.card.task.kind)     # the share of usual rows is no probability
     options = {'k': data.capacity('valid')} if data.kind == 'binary' else {'k': data.card.task.k} if data.judged == 'ranking' else {}
     if data.kind == 'binary' and data.card.kpi.cost_matrix is not None: options['cost_matrix'] = data.card.kpi.cost_matrix

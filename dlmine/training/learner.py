@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -28,8 +29,8 @@ from .trained import Features, Trained, check_inputs, check_target
 
 # %% auto #0
 __all__ = ['prepare_target', 'WarmCosine', 'rate_at', 'choose_size', 'Bfloat16', 'has_fast_bfloat16', 'LeanLearner', 'History',
-           'make_optimiser', 'make_learner', 'precomputed', 'fit', 'table_facts', 'describe_network', 'choose_plan',
-           'is_small', 'as_scores', 'default_kpi', 'predict']
+           'make_optimiser', 'make_learner', 'precomputed', 'compute_once', 'fit', 'table_facts', 'describe_network',
+           'choose_plan', 'is_small', 'as_scores', 'default_kpi', 'predict']
 
 # %% ../../nbs/04_training/20_learner.ipynb #731fd0e0
 def prepare_target(
@@ -207,16 +208,29 @@ def precomputed(
     module: nn.Module,  # a network, perhaps with `precompute` and `resume`
     *sides: tuple[Tensor, ...],  # inputs and target of training and of validation
     batch: int = 1024,  # rows at a time
+    memory: dict | None = None,  # keeps what was computed, for the next training of the same network on the same rows
+    key: str = '',  # of the network and its arguments in that memory
 ):
     "Hands out the sides after the network's own `precompute`; its `forward` goes on from there meanwhile."
     if not hasattr(module, 'precompute'):
         yield sides
         return
-    with torch.no_grad():
-        ready = [(*[torch.cat(parts) for parts in zip(*[module.precompute(*rows) for rows in zip(*(one.split(batch) for one in inputs))])], target) for *inputs, target in sides]
+    held = (memory or {}).get(key) or [side[:-1] for side in compute_once(module, sides, batch)]
+    if memory is not None: memory[key] = held
+    ready = [(*inputs, side[-1]) for inputs, side in zip(held, sides)]
     module.forward = module.resume
     try: yield ready
     finally: del module.forward
+
+
+def compute_once(
+    module: nn.Module,  # a network with `precompute`
+    sides: tuple[tuple[Tensor, ...], ...],  # inputs and target of each side
+    batch: int,  # rows at a time
+) -> list[tuple[Tensor, ...]]:
+    "What the network's `precompute` makes of the inputs, beside the targets as they are."
+    with torch.no_grad():
+        return [(*[torch.cat(parts) for parts in zip(*[module.precompute(*rows) for rows in zip(*(one.split(batch) for one in inputs))])], target) for *inputs, target in sides]
 
 # %% ../../nbs/04_training/20_learner.ipynb #2e409624
 def fit(
@@ -244,6 +258,7 @@ def fit(
     device: str = 'cpu',  # where to train
     precision: str = 'fp32',  # or bf16
     callbacks: Sequence[Callback] = (),  # fastai callbacks, e.g. a monitor
+    memory: dict | None = None,  # keeps what a network computes once, for trainings on the same rows
 ) -> Trained:
     "Trains a network and returns it with the weights of its best epoch. The same seed gives the same weights on the same processor and number of threads."
     started, processor = time.perf_counter(), time.process_time()
@@ -264,7 +279,7 @@ def fit(
         alone = hasattr(module, 'losses')                # learns from the rows and never looks at the target
         if hasattr(module, 'observe'): module.observe(*train[:-1])
         if alone: patience *= 3                          # which rows are the better half keeps changing, and the loss with it
-        with precomputed(module, train, valid) as sides:
+        with precomputed(module, train, valid, memory=memory, key=json.dumps(plain, sort_keys=True, default=str)) as sides:
             padded = ({}, {}) if sides[0] is not train else (ragged(arrays, names), ragged(features_valid, names))
             batches = make_batches(*sides, plan['batch_size'], seed, device, 8192 if set(names) <= {'x_num', 'x_cat'} else 256, padded)
             learner = make_learner(batches, (Lessons(module) if alone else module).to(device), LeastErrors(module.left_out) if alone else Loss(kind, smoothing, focusing, class_weights), callbacks, learning_rate=plan['learning_rate'], weight_decay=plan['weight_decay'],

@@ -119,7 +119,7 @@ def run_trials(
     cluster: np.ndarray | None = None,  # codes of rows that share a fate
     resamples: int = 500,  # behind the interval of the difference
     seed: int = 0,  # of the resamples
-    cost: Callable[[Candidate, int], float] | None = None,  # (candidate, epochs) → price of a training; default: its epochs
+    cost: Callable[[Candidate, int], float] | None = None,  # (candidate, epochs) → price of a training; default: its epochs. Its attribute `again`, where it has one, is the price of training a candidate once more
     limit: float = 0.45,  # share of the exhaustive search that may be spent; not heeded with reduction=0
     watch: Callable | None = None,  # (trials so far, progress) → True to stop
     **options,  # cost_matrix, threshold, k for metrics that need them
@@ -141,6 +141,7 @@ class Race:
     def __init__(self, candidates: Sequence[Candidate], plan: list[tuple[int, int]], metric: str, cost: Callable, limit: float, watch: Callable | None):
         import optuna
         self.plan, self.cost, self.limit, self.watch, self.metric, self.paid, self.barred, self.is_stopped = plan, cost, limit, watch, metric, 0.0, set(), False
+        self.again = getattr(cost, 'again', cost)     # what is computed once for a candidate is not paid twice
         self.keep = {each: after[0] for (_, each), after in zip(plan, plan[1:])}
         self.everything = sum(cost(one, plan[-1][1]) for one in candidates)
         level = optuna.logging.get_verbosity()
@@ -168,26 +169,42 @@ class Race:
             if number and len(going) == 1 and number + 1 < len(self.plan): continue
             for name in going:
                 if self.is_stopped: break
-                self.mark([name], 'running')
-                self.tell(running=name, epochs=each)
-                trial = train_one(fit, self.trials[name], each, features_valid, measure)
-                self.trials[name] = replace(trial, state='in the race') if trial.state == 'running' else trial
-                self.paid += self.cost(trial.candidate, each)
-                if trial.state == 'running': self.asked[name].report(trial.value, each)
-                self.tell()
+                self.train(name, each, fit, features_valid, measure)
             going = [name for name in going if self.trials[name].state == 'in the race' or self.trials[name].state == 'waiting' and self.is_stopped]
             if self.is_stopped: going = self.halt(going)
             if self.is_stopped or number + 1 == len(self.plan): break
             going = self.prune(going, each, number)
             self.tell()
         self.mark(going, 'finished')
+        if len(self.plan) > 1: self.spend(fit, features_valid, measure)
         self.close()
         self.tell(done=True)
+
+    def train(self, name: str, each: int, fit: Callable, features_valid: dict, measure: Callable):
+        "One training of one candidate, paid and reported."
+        self.mark([name], 'running')
+        self.tell(running=name, epochs=each)
+        before = self.trials[name]
+        trial = train_one(fit, before, each, features_valid, measure)
+        self.trials[name] = replace(trial, state='in the race') if trial.state == 'running' else trial
+        self.paid += (self.again if before.rungs else self.cost)(trial.candidate, each)
+        if trial.state == 'running': self.asked[name].report(trial.value, each)
+        self.tell()
+
+    def spend(self, fit: Callable, features_valid: dict, measure: Callable):
+        "What is left of the budget trains candidates to the end that were stopped early, the most promising first: a small network ranks low after one epoch and costs little to finish."
+        sign, full = 1 if self.study.direction.name == 'MAXIMIZE' else -1, self.plan[-1][1]
+        waiting = sorted((name for name, trial in self.trials.items() if trial.state == 'stopped early' and trial.rungs and np.isfinite(trial.value)), key=lambda name: (-self.trials[name].rungs[-1]['epochs'], -sign * self.trials[name].value))
+        for name in waiting:
+            if self.is_stopped: return
+            if self.again(self.trials[name].candidate, full) > self.limit * self.everything - self.paid + 1e-9: continue
+            self.train(name, full, fit, features_valid, measure)
+            if self.trials[name].state == 'in the race': self.mark([name], 'finished', 'the budget was left to finish it')
 
     def prune(self, going: list[str], each: int, number: int) -> list[str]:
         "Who goes on: the best of the rung among those that can be paid for."
         full, left = self.plan[-1][1], self.limit * self.everything - self.paid + 1e-9
-        price = lambda name: self.cost(self.trials[name].candidate, full)
+        price = lambda name: self.again(self.trials[name].candidate, full)
         dear = [name for name in going if price(name) > left]
         if 0 < len(dear) < len(going):
             self.barred.update(self.asked[name].number for name in dear)
@@ -198,7 +215,7 @@ class Race:
         sign = 1 if self.study.direction.name == 'MAXIMIZE' else -1
         there = sorted((name for name in there if name not in behind), key=lambda name: -sign * self.trials[name].value)
         after = self.plan[number + 1][1]
-        while len(there) > 1 and after < full and sum(self.cost(self.trials[name].candidate, after) for name in there) + max(map(price, there)) > left:
+        while len(there) > 1 and after < full and sum(self.again(self.trials[name].candidate, after) for name in there) + max(map(price, there)) > left:
             self.mark(there[-1:], 'stopped early', f'after {after_epochs(each)}: behind {there[0]}, and the budget does not pay for a second look at both')
             there.pop()
         return there

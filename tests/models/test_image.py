@@ -83,6 +83,19 @@ def test_three_ways_to_use_weights(mode, packaged):
     with torch.no_grad(): assert np.allclose(again(torch.from_numpy(pixels)).numpy(), trained.predict({"pixels": pixels}), atol=1e-6)
 
 
+def test_a_frozen_encoder_reads_the_pictures_once_for_several_trainings(packaged, monkeypatch):
+    pixels, kind = pictures(60)
+    from dlmine.training import learner
+    calls, compute = [], learner.compute_once
+    monkeypatch.setattr(learner, "compute_once", lambda module, sides, batch: calls.append([len(side[0]) for side in sides]) or compute(module, sides, batch))
+    memory, settings = {}, dict(kind="binary", classes=(0, 1), architecture="image_encoder", facts={**FACTS, "weights": str(packaged[0])}, arguments={"mode": "frozen"}, epochs=2, patience=0)
+    train = lambda **more: fit({"pixels": pixels[:40]}, kind[:40], {"pixels": pixels[40:]}, kind[40:], **settings, **more)
+    alone, first = train(), train(memory=memory)
+    second = train(memory=memory)
+    assert calls == [[40, 20], [40, 20]]   # the third training read nothing
+    assert alone.history[-1]["valid_loss"] == first.history[-1]["valid_loss"] == second.history[-1]["valid_loss"]
+
+
 def test_a_schedule_hears_of_the_mode():
     rates = {mode: choose_plan(ImageEncoder, 5000, 0, 0, 0.0, None, {"mode": mode})["learning_rate"] for mode in ("frozen", "fine_tuned", "scratch")}
     assert rates["fine_tuned"] < min(rates["frozen"], rates["scratch"])

@@ -35,9 +35,28 @@ def test_rungs_cost_less_than_half(candidates, epochs):
 def test_the_best_of_nine_is_found_and_the_others_stopped():
     skill = {f"net {place}": place / 4 for place in range(9)}
     board = run_trials(pretend(skill), [Candidate(name, "any") for name in skill], FEATURES, TARGET, kind="binary", metric="roc_auc", epochs=9)
-    assert board.chosen == "net 8" and sum(trial.state == "stopped early" for trial in board.trials) == 8
-    assert board.cost == 9 * 1 + 3 * 3 + 9 and board.share == pytest.approx(1 / 3)
+    assert board.chosen == "net 8" and sum(trial.state == "stopped early" for trial in board.trials) == 7
+    assert board.cost == 9 * 1 + 3 * 3 + 9 + 9 and board.share == pytest.approx(4 / 9)   # what was left of the budget finished one more
     assert "stopped early" in board.sentence and board.trials[0].candidate.name == "net 8"
+
+
+def test_what_is_left_of_the_budget_finishes_the_cheap():
+    "Late, but the best in the end, and nearly free: it is found though it came last in the first rung."
+    def late(candidate, epochs):
+        skill = {"late": 0.1 if epochs < 9 else 9.0}.get(candidate.name, 1.0 + len(candidate.name) / 50)
+        return pretend({candidate.name: skill})(candidate, epochs)
+    nets = [Candidate(name, "any") for name in ("dear", "dearer", "late", "dearest of all")]
+    board = run_trials(late, nets, FEATURES, TARGET, kind="binary", metric="roc_auc", epochs=9, cost=lambda one, epochs: epochs * (0.05 if one.name == "late" else 3))
+    assert board.chosen == "late" and board.share <= 0.45
+    finished = next(trial for trial in board.trials if trial.candidate.name == "late")
+    assert [rung["epochs"] for rung in finished.rungs] == [1, 9] and any(trial.state == "stopped early" for trial in board.trials)
+
+
+def test_what_is_computed_once_is_paid_once():
+    def price(one, epochs): return 5 + epochs
+    price.again = lambda one, epochs: epochs
+    board = run_trials(pretend({f"net {place}": place / 4 for place in range(3)}), [Candidate(f"net {place}", "any") for place in range(3)], FEATURES, TARGET, kind="binary", metric="roc_auc", epochs=9, limit=0.9, cost=price)
+    assert board.everything == 3 * 14 and board.paid == 3 * 5 + sum(rung["epochs"] for trial in board.trials for rung in trial.rungs) <= 0.9 * board.everything
 
 
 def test_a_loss_is_better_when_it_is_lower():
